@@ -1,0 +1,53 @@
+package auth
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPrincipal(t *testing.T) {
+	at := newClock()
+	c := testConfig()
+	c.UserClaim = "uid"
+	c.ForwardClaims = map[string]string{
+		"uid": "X-User-ID", "roles": "X-Roles", "vip": "X-VIP", "nothing": "X-Nothing", "deep": "X-Deep", "mixed": "X-Mixed",
+	}
+	token := sign(t, jwt.SigningMethodHS256, []byte(testSecret), claimsAt(at, jwt.MapClaims{
+		"uid": int64(9007199254740993), "roles": []any{"a", 2, true}, "vip": false,
+		"deep": map[string]any{"x": 1}, "mixed": []any{"a", map[string]any{}},
+	}))
+	got, err := newTestVerifier(t, c, at).Verify("Bearer " + token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Principal{User: "9007199254740993", Headers: []Header{
+		{"X-Roles", "a,2,true"}, {"X-User-ID", "9007199254740993"}, {"X-VIP", "false"},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestForwardedClaimRefused(t *testing.T) {
+	at := newClock()
+	c := testConfig()
+	c.ForwardClaims = map[string]string{"roles": "X-Roles"}
+	f := func(roles any, ok bool) {
+		t.Helper()
+		token := sign(t, jwt.SigningMethodHS256, []byte(testSecret), claimsAt(at, jwt.MapClaims{"roles": roles}))
+		if _, err := newTestVerifier(t, c, at).Verify("Bearer " + token); errors.Is(err, ErrInvalid) == ok {
+			t.Errorf("%v: got %v", roles, err)
+		}
+	}
+	f("admin", true)
+	f("admin, auditor", true)
+	f([]string{"admin", "auditor"}, true)
+	f([]string{"user,admin"}, false)
+	f("admin\n", false)
+	f([]string{"user", "a\rb"}, false)
+	f("admin\t", false)
+	f("admin ", false)
+}
