@@ -1,0 +1,101 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Span is the span of one request, from [Tracing.Start]. It is a value to pass along; it must be ended once.
+type Span struct {
+	ctx  context.Context
+	span trace.Span
+}
+
+// SpanEnd is what is known about a request when it has been answered. The strings may alias request
+// buffers; what is kept is copied.
+type SpanEnd struct {
+	Method    string
+	Route     string // the template, "" if no route matched
+	Path      string
+	Scheme    string // http or https
+	Client    string // address
+	UserAgent string
+	Status    int
+	ErrorType string // a short, stable word; "" for none or, from status 500, for the status itself
+}
+
+// Context carries the span, and nothing else: neither deadline nor cancellation.
+func (s Span) Context() context.Context { return s.ctx }
+
+// TraceID returns the trace id as 32 hexadecimal digits.
+func (s Span) TraceID() string { return s.span.SpanContext().TraceID().String() }
+
+// Sampled reports whether the trace is recorded, here or, with tracing off, by whoever started it.
+func (s Span) Sampled() bool { return s.span.SpanContext().IsSampled() }
+
+// End names the span and closes it. It costs nothing when the span is not recorded.
+func (s Span) End(e SpanEnd) {
+	if !s.span.IsRecording() {
+		return
+	}
+	method := spanMethod(e.Method)
+	s.span.SetName(spanName(method, e.Route))
+	s.span.SetAttributes(e.attributes(method)...)
+	if e.Status >= http.StatusInternalServerError {
+		s.span.SetStatus(codes.Error, "")
+	}
+	s.span.End()
+}
+
+// attributes renders the request by the stable HTTP semantic conventions.
+func (e SpanEnd) attributes(method string) []attribute.KeyValue {
+	list := make([]attribute.KeyValue, 0, 9)
+	add := func(key attribute.Key, value string) {
+		if value != "" {
+			list = append(list, key.String(strings.Clone(value)))
+		}
+	}
+	add("http.request.method", method)
+	if method != e.Method {
+		add("http.request.method_original", e.Method)
+	}
+	add("http.route", e.Route)
+	add("url.path", e.Path)
+	add("url.scheme", e.Scheme)
+	add("client.address", e.Client)
+	add("user_agent.original", e.UserAgent)
+	add("error.type", e.errorType())
+	return append(list, attribute.Int("http.response.status_code", e.Status))
+}
+
+func (e SpanEnd) errorType() string {
+	if e.ErrorType == "" && e.Status >= http.StatusInternalServerError {
+		return strconv.Itoa(e.Status)
+	}
+	return e.ErrorType
+}
+
+// spanMethod bounds what a client can make a method be.
+func spanMethod(method string) string {
+	slot := methodSlot(method)
+	if slot == methodSlots-1 {
+		return "_OTHER"
+	}
+	return methodName(slot)
+}
+
+func spanName(method, route string) string {
+	if method == "_OTHER" {
+		method = "HTTP"
+	}
+	if route == "" {
+		return method
+	}
+	return method + " " + route
+}
