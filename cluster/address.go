@@ -1,0 +1,134 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// setAddrs fills in where to listen and what to advertise. The library's own
+// choice for an unspecified address is the first private one, which is the
+// wrong network on a machine with several.
+func setAddrs(conf *memberlist.Config, c Config) error {
+	if c.Bind == "" { // a transport of the caller's
+		conf.BindAddr, conf.BindPort = "", 0
+		return nil
+	}
+	bind, err := parseAddr(c.Bind)
+	if err != nil {
+		return fmt.Errorf("cannot parse bind address %q: %w", c.Bind, err)
+	}
+	conf.BindAddr, conf.BindPort = bind.Addr().String(), int(bind.Port())
+	conf.AdvertiseAddr, conf.AdvertisePort = conf.BindAddr, conf.BindPort
+	if c.Advertise != "" {
+		at, err := parseAddr(c.Advertise)
+		if err != nil {
+			return fmt.Errorf("cannot parse advertise address %q: %w", c.Advertise, err)
+		}
+		conf.AdvertiseAddr = at.Addr().String()
+		if at.Port() != 0 {
+			conf.AdvertisePort = int(at.Port())
+		}
+		return nil
+	}
+	if bind.Addr().IsUnspecified() {
+		conf.AdvertiseAddr = reachable(c.Join).String()
+	}
+	return nil
+}
+
+// reachable picks the address others most likely reach this machine at: the one
+// that routes to a peer, else a private one, else any but loopback. Loopback is
+// the answer of a machine without a network.
+func reachable(peers []string) netip.Addr {
+	for _, peer := range peers {
+		if ip, ok := routeTo(peer); ok {
+			return ip
+		}
+	}
+	best := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	for _, ip := range interfaceAddrs() {
+		if ip.IsPrivate() && ip.Is4() {
+			return ip
+		}
+		if ip.IsGlobalUnicast() && best.IsLoopback() {
+			best = ip
+		}
+	}
+	return best
+}
+
+// routeTo asks the kernel by connecting a UDP socket, which sends nothing.
+func routeTo(peer string) (netip.Addr, bool) {
+	found, err := lookup(context.Background(), peer)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	for _, at := range found {
+		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			continue
+		}
+		local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+		_ = conn.Close()
+		if !local.IsLoopback() {
+			return local, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// interfaceAddrs is empty where the kernel does not tell.
+func interfaceAddrs() []netip.Addr {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}
+
+// localAddrs knows the addresses at which this node would meet itself.
+type localAddrs struct {
+	bind       netip.AddrPort
+	advertised string
+	interfaces map[netip.Addr]bool
+}
+
+func newLocalAddrs(ip string, port int, advertised string) localAddrs {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil { // a transport of the caller's: the advertised address is all there is
+		return localAddrs{advertised: advertised}
+	}
+	return localAddrs{bind: netip.AddrPortFrom(addr, uint16(port)), advertised: advertised}
+}
+
+// now returns a copy that holds today's interface addresses, which matter if
+// the node listens on all of them.
+func (l localAddrs) now() localAddrs {
+	l.interfaces = make(map[netip.Addr]bool)
+	if l.bind.Addr().IsUnspecified() {
+		for _, ip := range interfaceAddrs() {
+			l.interfaces[ip] = true
+		}
+	}
+	return l
+}
+
+func (l localAddrs) has(at netip.AddrPort) bool {
+	if at == l.bind || at.String() == l.advertised {
+		return true
+	}
+	if at.Port() != l.bind.Port() || !l.bind.Addr().IsUnspecified() {
+		return false
+	}
+	return at.Addr().IsLoopback() || at.Addr().IsUnspecified() || l.interfaces[at.Addr()]
+}

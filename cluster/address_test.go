@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/hashicorp/memberlist"
+)
+
+func node(name string) *memberlist.Node {
+	return &memberlist.Node{Name: name, Addr: net.IPv4(10, 0, 0, 1), Port: 7946}
+}
+
+func TestSetAddrs(t *testing.T) {
+	f := func(c Config, wantAddr string, wantPort int) {
+		t.Helper()
+		conf := memberlist.DefaultLANConfig()
+		if err := setAddrs(conf, c); err != nil {
+			t.Fatal(err)
+		}
+		if conf.AdvertiseAddr != wantAddr || conf.AdvertisePort != wantPort {
+			t.Errorf("%v: advertises %s port %d, want %s port %d", c, conf.AdvertiseAddr, conf.AdvertisePort, wantAddr, wantPort)
+		}
+	}
+	f(Config{Bind: "127.0.0.1:5"}, "127.0.0.1", 5)
+	f(Config{Bind: "0.0.0.0:5", Advertise: "10.1.2.3:6"}, "10.1.2.3", 6)
+	f(Config{Bind: "0.0.0.0:5", Advertise: "10.1.2.3:0"}, "10.1.2.3", 5)
+	f(Config{Bind: "[::1]:5"}, "::1", 5)
+}
+
+// Whatever network there is, an unspecified address must become a real one.
+func TestReachable(t *testing.T) {
+	for _, peers := range [][]string{nil, {"", "127.0.0.1:1", "no-such-host.invalid:1"}, {"192.0.2.1:7946"}} {
+		if ip := reachable(peers); !ip.IsValid() || ip.IsUnspecified() {
+			t.Errorf("%q: got %v", peers, ip)
+		}
+	}
+}
+
+func TestLocalAddrs(t *testing.T) {
+	everywhere := newLocalAddrs("0.0.0.0", 7946, "10.9.9.9:7000").now()
+	one := newLocalAddrs("127.0.0.1", 7946, "127.0.0.1:7946").now()
+	foreign := newLocalAddrs("", 0, "10.9.9.9:7000").now()
+	f := func(l localAddrs, at string, want bool) {
+		t.Helper()
+		if got := l.has(netip.MustParseAddrPort(at)); got != want {
+			t.Errorf("%v has %s: got %v, want %v", l.bind, at, got, want)
+		}
+	}
+	f(everywhere, "10.9.9.9:7000", true)
+	f(everywhere, "127.0.0.1:7946", true)
+	f(everywhere, "127.0.0.1:7947", false)
+	f(everywhere, "203.0.113.7:7946", false)
+	f(one, "127.0.0.1:7946", true)
+	f(one, "127.0.0.2:7946", false)
+	f(foreign, "10.9.9.9:7000", true)
+	f(foreign, "127.0.0.1:7946", false)
+	for _, ip := range interfaceAddrs() {
+		f(everywhere, netip.AddrPortFrom(ip, 7946).String(), true)
+	}
+}

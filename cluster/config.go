@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+)
+
+const (
+	maxLabel      = 255 // bytes; the packet header has one byte for the length
+	minPassphrase = 16  // bytes
+)
+
+// Config says where this node gossips, with whom, and under which key. It is
+// the section `cluster` of the configuration. The zero value is a cluster of
+// one that opens no socket.
+type Config struct {
+	// Bind is the address to listen on, TCP and UDP, as ip:port. Port 0 takes a
+	// free one. Empty: no gossip, a cluster of one.
+	Bind string `yaml:"bind"`
+
+	// Advertise is the address other members use to reach this node, as ip:port;
+	// port 0 stands for the bound port. Empty: the bound address, or, where that
+	// is unspecified (0.0.0.0), the local address that routes to the join peers.
+	Advertise string `yaml:"advertise"`
+
+	// Join lists host:port of members to contact. A host may resolve to many
+	// addresses, this node's own among them. Empty entries are skipped, so that
+	// an unset variable may stand in the list.
+	Join []string `yaml:"join"`
+
+	// SecretKey encrypts and authenticates all gossip. It is either 16, 24 or 32
+	// bytes in standard base64, used as they are, or any other text of at least
+	// 16 bytes, whose SHA-256 is the key. Without it Bind must be a loopback
+	// address.
+	SecretKey string `yaml:"secret_key"`
+
+	// Label keeps clusters apart that can reach each other: members with
+	// different labels refuse each other. 1 to 255 bytes.
+	Label string `yaml:"label"`
+}
+
+// DefaultConfig returns a node that gossips on loopback and joins nobody.
+func DefaultConfig() Config {
+	return Config{Bind: "127.0.0.1:7946", Label: "gateway"}
+}
+
+// Validate reports every problem at once, each beginning with the path of its
+// field. No error holds the secret key.
+func (c Config) Validate() error {
+	return errors.Join(c.checkBind(), c.checkAdvertise(), c.checkJoin(), c.checkKey(), c.checkLabel())
+}
+
+func (c Config) checkBind() error {
+	if c.Bind == "" {
+		return nil
+	}
+	at, err := parseAddr(c.Bind)
+	if err != nil {
+		return fmt.Errorf("bind: must be ip:port, such as 0.0.0.0:7946, got %q", c.Bind)
+	}
+	if c.SecretKey == "" && !at.Addr().IsLoopback() {
+		return fmt.Errorf("bind: %s needs secret_key: gossip without a key is allowed on loopback only", c.Bind)
+	}
+	return nil
+}
+
+func (c Config) checkAdvertise() error {
+	if c.Advertise == "" {
+		return nil
+	}
+	at, err := parseAddr(c.Advertise)
+	if err != nil || at.Addr().IsUnspecified() {
+		return fmt.Errorf("advertise: must be the ip:port others reach this node at, got %q", c.Advertise)
+	}
+	return nil
+}
+
+func (c Config) checkJoin() error {
+	var errs []error
+	for i, peer := range c.Join {
+		if peer == "" {
+			continue
+		}
+		if c.Bind == "" {
+			errs = append(errs, fmt.Errorf("join[%d]: needs bind, which is empty: a node without it cannot reach %q", i, peer))
+		}
+		if _, _, err := splitPeer(peer); err != nil {
+			errs = append(errs, fmt.Errorf("join[%d]: must be host:port with a port from 1 to 65535, got %q", i, peer))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) checkKey() error {
+	if _, err := c.key(); err != nil {
+		return fmt.Errorf("secret_key: %w", err)
+	}
+	return nil
+}
+
+func (c Config) checkLabel() error {
+	if c.Bind != "" && c.Label == "" || len(c.Label) > maxLabel {
+		return fmt.Errorf("label: must be 1 to %d bytes, got %d", maxLabel, len(c.Label))
+	}
+	return nil
+}
+
+// key returns the AES key, or nil where there is none. Its error names the
+// length only.
+func (c Config) key() ([]byte, error) {
+	if c.SecretKey == "" {
+		return nil, nil
+	}
+	if raw, err := base64.StdEncoding.DecodeString(c.SecretKey); err == nil {
+		switch len(raw) {
+		case 16, 24, 32:
+			return raw, nil
+		}
+	}
+	if len(c.SecretKey) < minPassphrase {
+		return nil, fmt.Errorf("must be 16, 24 or 32 bytes in base64 or a text of at least %d bytes, got a text of %d",
+			minPassphrase, len(c.SecretKey))
+	}
+	sum := sha256.Sum256([]byte(c.SecretKey))
+	return sum[:], nil
+}
+
+// parseAddr refuses zones, which gossip cannot carry to another machine.
+func parseAddr(s string) (netip.AddrPort, error) {
+	at, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if at.Addr().Zone() != "" {
+		return netip.AddrPort{}, fmt.Errorf("address %s has a zone", s)
+	}
+	return at, nil
+}
+
+func splitPeer(s string) (host string, port uint16, err error) {
+	host, text, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, err
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, err
+	}
+	if host == "" || n == 0 {
+		return "", 0, fmt.Errorf("host and port must be given, got %q", s)
+	}
+	return host, uint16(n), nil
+}

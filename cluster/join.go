@@ -1,0 +1,166 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	rejoinEvery = 15 * time.Second
+	rejoinFirst = time.Second     // doubled up to rejoinEvery: nodes that start together find names late
+	joinTimeout = 5 * time.Second // of Join; the attempts themselves go on behind it
+	lookupLimit = 3 * time.Second
+	maxJoining  = 8 // attempts at once
+)
+
+// Join contacts the configured peers and keeps doing so in the background: every
+// 15 seconds, sooner at first, the names are looked up again and every address
+// that is not a member is contacted. It returns after the first round, after
+// five seconds, or when ctx ends, whichever comes first; whether others were
+// found shows in Size. A node that finds nobody is a cluster of one until
+// somebody comes. Calls after the first wait for that first round only; after
+// Leave it does nothing.
+func (p *Peer) Join(ctx context.Context) {
+	if p.list == nil || !p.startJoining() {
+		return
+	}
+	limit := time.NewTimer(joinTimeout)
+	defer limit.Stop()
+	select {
+	case <-p.joined:
+	case <-limit.C:
+	case <-ctx.Done():
+	case <-p.base.Done():
+	}
+}
+
+// startJoining reports whether there is a first round to wait for.
+func (p *Peer) startJoining() bool {
+	p.life.Lock()
+	defer p.life.Unlock()
+	if p.left {
+		return false
+	}
+	if !p.joining {
+		p.joining = true
+		p.workers.Go(p.keepJoining)
+	}
+	return true
+}
+
+func (p *Peer) keepJoining() {
+	j := joiner{p: p, failing: make(map[string]bool)}
+	j.round(p.base)
+	close(p.joined)
+	wait := min(rejoinFirst, p.rejoin)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-p.base.Done():
+			return
+		case <-timer.C:
+		}
+		j.round(p.base)
+		wait = min(2*wait, p.rejoin)
+		timer.Reset(wait)
+	}
+}
+
+// joiner remembers which peers fail, to log the change and not every attempt.
+type joiner struct {
+	p *Peer
+
+	mu      sync.Mutex // guards failing
+	failing map[string]bool
+}
+
+func (j *joiner) round(ctx context.Context) {
+	var attempts sync.WaitGroup
+	slots := make(chan struct{}, maxJoining)
+	for _, at := range j.strangers(ctx) {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		attempts.Go(func() {
+			defer func() { <-slots }()
+			_, err := j.p.list.Join([]string{at})
+			j.note(at, err)
+		})
+	}
+	attempts.Wait()
+}
+
+// strangers returns the addresses behind the configured names that are neither
+// members nor this node. To join oneself would succeed and mean nothing.
+func (j *joiner) strangers(ctx context.Context) []string {
+	local := j.p.local.now()
+	var out []string
+	for _, peer := range j.p.join {
+		if peer == "" {
+			continue
+		}
+		found, err := lookup(ctx, peer)
+		if ctx.Err() != nil {
+			return nil
+		}
+		j.note(peer, err)
+		for _, at := range found {
+			if !local.has(at) && !j.p.table.knows(at.String()) {
+				out = append(out, at.String())
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (j *joiner) note(peer string, err error) {
+	j.mu.Lock()
+	was := j.failing[peer]
+	j.failing[peer] = err != nil
+	if err == nil {
+		delete(j.failing, peer) // addresses come and go: keep the failing ones only
+	}
+	j.mu.Unlock()
+	if err == nil {
+		return
+	}
+	j.p.metrics.joinFailures.Inc()
+	event := j.p.log.Warn()
+	if was {
+		event = j.p.log.Debug()
+	}
+	event.Err(err).Str("peer", peer).Msg("cannot join peer, trying again")
+}
+
+// lookup resolves host:port to every address behind it.
+func lookup(ctx context.Context, peer string) ([]netip.AddrPort, error) {
+	host, port, err := splitPeer(peer)
+	if err != nil {
+		return nil, fmt.Errorf("cannot split %q: %w", peer, err)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), port)}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look up %q: %w", host, err)
+	}
+	out := make([]netip.AddrPort, 0, len(ips))
+	for _, ip := range ips {
+		out = append(out, netip.AddrPortFrom(ip.Unmap(), port))
+	}
+	return out, nil
+}

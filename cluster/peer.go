@@ -1,0 +1,261 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+)
+
+const (
+	tcpTimeout   = 3 * time.Second  // to dial a member, and again to hear from it
+	pushPull     = 15 * time.Second // between two exchanges of the full state
+	reclaimName  = 30 * time.Second // until a dead member's name may come back elsewhere
+	leaveTimeout = 5 * time.Second
+	maxName      = 255 // bytes
+	maxVersion   = 128 // bytes; the library carries at most 512 with each member
+)
+
+// Options is what a Peer is built from.
+type Options struct {
+	Config Config
+
+	// Name is this node's, unique for every start of the process: a name that
+	// comes back from another address is refused until the old one is forgotten.
+	// 1 to 255 bytes.
+	Name string
+
+	// Version is shown to the other members; at most 128 bytes.
+	Version string
+
+	Log        zerolog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+	Now        func() time.Time      // nil: time.Now
+
+	// Transport replaces the sockets; nil: TCP and UDP on Config.Bind.
+	Transport memberlist.Transport
+
+	tune   func(*memberlist.Config) // shortens the library's timings in tests
+	rejoin time.Duration            // between two rounds of joining; 0: rejoinEvery
+}
+
+// Peer is this node's membership in the cluster. All methods may be called
+// from many goroutines at once and before Join; after Leave nothing is sent or
+// heard, and Members keeps its last answer.
+type Peer struct {
+	name    string
+	addr    string
+	join    []string
+	rejoin  time.Duration
+	log     zerolog.Logger
+	list    *memberlist.Memberlist // nil: a cluster of one
+	table   *table
+	states  states
+	mail    *mail
+	metrics *metrics
+	local   localAddrs
+
+	base    context.Context // ends when Leave begins
+	stop    context.CancelFunc
+	over    chan struct{} // closed when Leave waits no longer
+	workers sync.WaitGroup
+	joined  chan struct{} // closed after the first round of joining
+
+	life    sync.Mutex // guards the fields below
+	joining bool
+	left    bool
+
+	leave    sync.Once
+	leaveErr error
+}
+
+// New binds the gossip sockets and starts listening, but contacts nobody.
+// Where Config.Bind is empty it opens no socket and the Peer is a cluster of
+// one. It returns an error if the options are invalid, no address can be
+// bound, or the metrics are registered already; nothing is left behind then.
+// The caller must call Leave.
+func New(o Options) (*Peer, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	p := newPeer(o)
+	if o.Config.Bind != "" || o.Transport != nil {
+		if err := p.listen(o); err != nil {
+			p.stop()
+			return nil, err
+		}
+	}
+	if err := p.metrics.register(o.Registerer, p); err != nil {
+		return nil, errors.Join(err, p.Leave(context.Background()))
+	}
+	return p, nil
+}
+
+func (o Options) check() error {
+	var errs []error
+	if o.Name == "" || len(o.Name) > maxName {
+		errs = append(errs, fmt.Errorf("cannot name member: must be 1 to %d bytes, got %d", maxName, len(o.Name)))
+	}
+	if len(o.Version) > maxVersion {
+		errs = append(errs, fmt.Errorf("cannot announce version: must be at most %d bytes, got %d", maxVersion, len(o.Version)))
+	}
+	if err := o.Config.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("invalid cluster config: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func newPeer(o Options) *Peer {
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	p := &Peer{
+		name:    o.Name,
+		join:    o.Config.Join,
+		rejoin:  o.rejoin,
+		log:     o.Log,
+		table:   newTable(Member{Name: o.Name, Version: o.Version, Self: true, Since: now()}, now),
+		metrics: newMetrics(),
+		joined:  make(chan struct{}),
+		over:    make(chan struct{}),
+	}
+	if p.rejoin == 0 {
+		p.rejoin = rejoinEvery
+	}
+	p.base, p.stop = context.WithCancel(context.Background())
+	p.mail = newMail(p)
+	return p
+}
+
+// listen opens the sockets and starts the workers. The library calls the
+// delegate before Create returns, so everything that one touches exists by
+// now, and none of it is p.list.
+func (p *Peer) listen(o Options) error {
+	conf, err := p.settings(o)
+	if err != nil {
+		return err
+	}
+	list, err := memberlist.Create(conf)
+	if err != nil {
+		return fmt.Errorf("cannot gossip on %s: %w", o.Config.Bind, err)
+	}
+	p.list = list
+	p.addr = list.LocalNode().FullAddress().Addr
+	p.local = newLocalAddrs(conf.BindAddr, conf.BindPort, p.addr)
+	p.workers.Go(p.mail.receive)
+	p.workers.Go(p.mail.sendSmall)
+	p.workers.Go(p.mail.sendLarge)
+	p.workers.Go(p.logChanges)
+	return nil
+}
+
+func (p *Peer) settings(o Options) (*memberlist.Config, error) {
+	key, err := o.Config.key()
+	if err != nil {
+		return nil, fmt.Errorf("cannot use secret key: %w", err)
+	}
+	conf := memberlist.DefaultLANConfig()
+	if err := setAddrs(conf, o.Config); err != nil {
+		return nil, err
+	}
+	d := delegate{p: p, meta: []byte(o.Version)}
+	conf.Name, conf.Label, conf.SecretKey = o.Name, o.Config.Label, key
+	conf.Transport, conf.Delegate, conf.Events = o.Transport, d, d
+	conf.TCPTimeout, conf.PushPullInterval = tcpTimeout, pushPull
+	conf.DeadNodeReclaimTime = reclaimName
+	conf.EnableCompression = false // payloads are tiny: it would cost more than it saves
+	conf.Logger = log.New(newLogWriter(o.Log), "", 0)
+	if o.tune != nil {
+		o.tune(conf)
+	}
+	return conf, nil
+}
+
+// Name is this node's name.
+func (p *Peer) Name() string { return p.name }
+
+// Addr is the ip:port this node is known by, or empty in a cluster of one that
+// opened no socket.
+func (p *Peer) Addr() string { return p.addr }
+
+// Members lists the live members by name, this node among them. A member
+// under suspicion still counts. The slice is the caller's.
+func (p *Peer) Members() []Member { return p.table.members() }
+
+// Size is the number of live members, at least 1. It costs one atomic load.
+func (p *Peer) Size() int { return p.table.size() }
+
+// HealthScore is 0 while this node keeps up with the gossip protocol, and up to
+// 7 the later it answers: then it is starved itself, and its suspicions of
+// others deserve less trust.
+func (p *Peer) HealthScore() int {
+	if p.list == nil {
+		return 0
+	}
+	return p.list.GetHealthScore()
+}
+
+// Leave tells the others that this node goes, sends what is still queued,
+// closes the sockets and waits for all goroutines of the Peer. It keeps to the
+// deadline of ctx and to five seconds; a ctx cancelled before that is heeded
+// between the steps. Where time is too short the error says so, the others then
+// find out by probing, and the sockets are closed all the same. Further calls do
+// nothing and return the first one's error.
+func (p *Peer) Leave(ctx context.Context) error {
+	p.leave.Do(func() { p.leaveErr = p.goAway(ctx) })
+	return p.leaveErr
+}
+
+func (p *Peer) goAway(ctx context.Context) error {
+	p.life.Lock()
+	p.left = true
+	p.life.Unlock()
+	p.stop()
+	if p.list == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	errs := []error{p.sayGoodbye(ctx), p.awaitWorkers(ctx)}
+	close(p.over)
+	if err := p.list.Shutdown(); err != nil {
+		errs = append(errs, fmt.Errorf("cannot close gossip: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// sayGoodbye blocks until a member has heard or time is up. It must not run
+// beside Shutdown: the library panics on a leave after that.
+func (p *Peer) sayGoodbye(ctx context.Context) error {
+	end, _ := ctx.Deadline()
+	budget := time.Until(end)
+	if ctx.Err() != nil || budget <= 0 { // the library takes 0 for "no limit"
+		return fmt.Errorf("cannot announce leave: %w", cmp.Or(ctx.Err(), context.DeadlineExceeded))
+	}
+	if err := p.list.Leave(budget); err != nil {
+		return fmt.Errorf("cannot announce leave within %s: %w", budget, err)
+	}
+	return nil
+}
+
+func (p *Peer) awaitWorkers(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		p.workers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("cannot finish sending to members: %w", ctx.Err())
+	}
+}
