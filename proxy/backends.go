@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const (
+	resolveInterval = 5 * time.Second
+	resolveTimeout  = 2 * time.Second
+	resolveAtOnce   = 16
+	// keepGone is how long the state of an address that left the name's answer
+	// is kept: some servers answer with a changing part of all addresses.
+	keepGone = time.Minute
+	// dialTimeout leaves room for one lost SYN, which is sent again after a second.
+	dialTimeout = 2 * time.Second
+)
+
+// Options are what [Backends] needs of the outside. All fields are optional.
+type Options struct {
+	Log        zerolog.Logger
+	Registerer prometheus.Registerer
+	// Now is the clock of the breakers. Deadlines of connections always follow
+	// the real one.
+	Now func() time.Time
+	// Rand draws from [0, 1) for the jitter of retries.
+	Rand func() float64
+	// Tracer makes one client span per try if the context's span is recording.
+	Tracer trace.Tracer
+	// Inject writes the context's trace headers through set.
+	Inject func(ctx context.Context, set func(name, value string))
+	// Resolve returns the addresses of a name.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Dial opens a connection to an ip:port.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS is the base of the settings for https upstreams, for example with
+	// roots of one's own; the server name is set per upstream.
+	TLS *tls.Config
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	if o.Resolve == nil {
+		o.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
+	}
+	if o.TLS == nil {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return o
+}
+
+// Backends owns what outlives a configuration: the addresses, connections and
+// breakers of all upstreams. All methods are safe for concurrent use.
+type Backends struct {
+	options Options
+
+	metrics *metrics
+	ctx     context.Context
+	cancel  context.CancelFunc
+	slots   chan struct{} // bounds the lookups under way
+
+	mu      sync.Mutex
+	targets map[targetKey]*target
+	closed  bool
+	wg      sync.WaitGroup
+}
+
+// NewBackends starts the background resolver; [Backends.Close] stops it.
+func NewBackends(o Options) *Backends {
+	b := &Backends{
+		options: o.withDefaults(),
+		metrics: newMetrics(o.Registerer),
+		slots:   make(chan struct{}, resolveAtOnce),
+		targets: make(map[targetKey]*target),
+	}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.spawn(b.run)
+	return b
+}
+
+// spawn runs f in a goroutine that Close waits for. It does nothing after Close.
+func (b *Backends) spawn(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.wg.Go(f)
+	return true
+}
+
+func (b *Backends) run() {
+	ticker := time.NewTicker(resolveInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-ticker.C:
+			for _, t := range b.list() {
+				t.refresh()
+			}
+		}
+	}
+}
+
+func (b *Backends) list() []*target {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]*target, 0, len(b.targets))
+	for _, t := range b.targets {
+		out = append(out, t)
+	}
+	return out
+}
+
+// Upstream returns an upstream for a valid configuration. Upstreams of the same
+// scheme, host and port share connections and breakers, now and across reloads.
+// It never blocks: a name is resolved in the background. What no caller of
+// [Backends.Retain] names is forgotten at its next call.
+func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
+	// An invalid URL has no host, so that every request gets ErrNoBackend.
+	addr, _ := parseURL(c.URL)
+	return &Upstream{
+		target:  b.target(addr),
+		config:  c,
+		address: addr,
+		timeout: time.Duration(c.TimeoutMS) * time.Millisecond,
+		backoff: time.Duration(c.Retry.BackoffMS) * time.Millisecond,
+	}
+}
+
+func (b *Backends) target(addr address) *target {
+	key := targetKey{addr.tls, addr.host, addr.port}
+	b.mu.Lock()
+	t, known := b.targets[key]
+	if !known {
+		t = newTarget(b, key)
+		b.targets[key] = t
+	}
+	b.mu.Unlock()
+	if !known {
+		t.refresh()
+	}
+	return t
+}
+
+// Retain forgets everything that none of the given upstreams uses: series are
+// removed and idle connections closed. Requests under way on a forgotten
+// upstream still finish.
+func (b *Backends) Retain(in []*Upstream) {
+	keep := make(map[*target]bool, len(in))
+	for _, u := range in {
+		keep[u.target] = true
+	}
+	var gone []*target
+	b.mu.Lock()
+	for key, t := range b.targets {
+		if !keep[t] {
+			delete(b.targets, key)
+			gone = append(gone, t)
+		}
+	}
+	b.mu.Unlock()
+	for _, t := range gone {
+		t.forget()
+	}
+}
+
+// Breakers returns the state of every known endpoint, sorted by backend.
+func (b *Backends) Breakers() []BreakerStatus {
+	var out []BreakerStatus
+	for _, t := range b.list() {
+		out = append(out, t.breakers()...)
+	}
+	slices.SortFunc(out, func(x, y BreakerStatus) int { return cmp.Compare(x.Backend, y.Backend) })
+	return out
+}
+
+// Close stops resolving, closes idle connections and removes all series. It
+// returns when no goroutine of the resolver is left; connections in use close
+// with their requests.
+func (b *Backends) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.cancel()
+	b.wg.Wait()
+	b.Retain(nil)
+}

@@ -1,0 +1,34 @@
+// Package proxy finds the route of a request and forwards it to an upstream.
+//
+// A request passes three parts. [CanonicalPath] turns the path into its one
+// spelling or refuses it; the same string is then matched, authorised and
+// forwarded, so that gateway and upstream cannot read it differently. [Router]
+// walks a tree of path segments, so that its cost depends on the length of the
+// path and not on the number of routes. [Upstream.Forward] cleans the headers,
+// picks an endpoint, and retries where a retry cannot do harm.
+//
+// State is owned by [Backends] and outlives every configuration: names, their
+// addresses, connections and breakers are keyed by (scheme, name, address). An
+// [Upstream] is only settings plus a pointer into that state, so a reload
+// neither reconnects nor forgets that a backend is failing.
+//
+// A name is resolved in the background every five seconds and every address in
+// the answer becomes an endpoint with its own connections and its own breaker.
+// A name that does not resolve yet does not prevent start: the first request
+// waits for the answer within its own deadline.
+//
+// Trade-off: bodies are buffered in both directions. A buffered request can be
+// sent again and a buffered response is either complete or an error, never half
+// of each; the price is memory and no streaming.
+//
+// What is sent twice: idempotent methods when the connection broke or the
+// upstream answered 502, 503 or 504, and any method when not a byte of it was
+// written. A connection the upstream closed while idle is looked at before a
+// request that cannot be repeated is written to it.
+//
+// When things fail: an endpoint that fails several times in a row is left out
+// until one trial request succeeds ([ErrOpen] once all are out); a resolver
+// that fails leaves the last addresses in use ([ErrNoBackend] only if there
+// never were any); a silent upstream ends at the deadline ([ErrTimeout]);
+// everything else is [ErrUpstream].
+package proxy

@@ -1,0 +1,108 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	maxConns    = 1024
+	maxConnWait = 100 * time.Millisecond
+	// maxIdle is shorter than what common servers keep an idle connection for
+	// (five seconds is a widespread default), so that the gateway is the side
+	// that closes it.
+	maxIdle = 4 * time.Second
+	// bufferSize bounds a response's header block: tokens and cookies do not
+	// fit into the usual 4 KiB.
+	bufferSize      = 16 << 10
+	maxResponseBody = 64 << 20
+)
+
+// endpoint is one address of an upstream: its connections and its breaker.
+type endpoint struct {
+	target  *target
+	addr    string // ip:port
+	backend string // addr with the upstream's name, for people
+	client  *fasthttp.HostClient
+	tls     *tls.Config
+	breaker *breaker
+	// inFlight counts the tries under way.
+	inFlight atomic.Int32
+	// listed is when the name's answer last had this address; target.mu guards it.
+	listed time.Time
+}
+
+func newEndpoint(t *target, ip netip.Addr) *endpoint {
+	e := &endpoint{target: t, addr: netip.AddrPortFrom(ip, t.key.port).String()}
+	e.backend = t.name
+	if _, err := netip.ParseAddr(t.key.host); err != nil {
+		e.backend += "/" + e.addr
+	}
+	if t.key.tls {
+		e.tls = t.b.options.TLS.Clone()
+		e.tls.ServerName = t.key.host
+		e.tls.NextProtos = []string{"http/1.1"}
+	}
+	// Only the pool of the client is used. TLS is done by dial, within the
+	// deadline of the request; the client would give the handshake its own.
+	e.client = &fasthttp.HostClient{
+		Addr:                e.addr,
+		DialTimeout:         e.dial,
+		MaxConns:            maxConns,
+		MaxConnWaitTimeout:  maxConnWait,
+		MaxIdleConnDuration: maxIdle,
+		ReadBufferSize:      bufferSize,
+		WriteBufferSize:     bufferSize,
+		ConnPoolStrategy:    fasthttp.LIFO,
+	}
+	state := t.b.metrics.state.WithLabelValues(e.backend)
+	state.Set(0)
+	var moves [3]prometheus.Counter
+	for s := closed; s <= open; s++ {
+		moves[s] = t.b.metrics.transitions.WithLabelValues(e.backend, s.String())
+	}
+	e.breaker = newBreaker(t.b.options.Now(), func(to breakerState) {
+		state.Set(float64(to))
+		moves[to].Inc()
+		t.b.options.Log.Warn().Str("backend", e.backend).Stringer("state", to).Msg("breaker changed")
+	})
+	return e
+}
+
+// dial opens a connection within the request's remaining time, 0 for unknown.
+func (e *endpoint) dial(addr string, remaining time.Duration) (net.Conn, error) {
+	timeout := dialTimeout
+	if remaining > 0 {
+		timeout = min(timeout, remaining)
+	}
+	ctx, cancel := context.WithTimeout(e.target.b.ctx, timeout)
+	defer cancel()
+	raw, err := e.target.b.options.Dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect to %s: %w", addr, err)
+	}
+	if e.tls == nil {
+		return newConn(raw, raw), nil
+	}
+	secure := tls.Client(raw, e.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("cannot shake hands with %s: %w", addr, err)
+	}
+	return newConn(secure, raw), nil
+}
+
+// forget closes idle connections and removes the endpoint's series. Tries under
+// way finish; their connections go when they have been idle.
+func (e *endpoint) forget() {
+	e.client.CloseIdleConnections()
+	e.target.b.metrics.forgetBackend(e.backend)
+}

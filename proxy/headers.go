@@ -1,0 +1,290 @@
+package proxy
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// rewrite turns the client's request into the one for the upstream.
+func (u *Upstream) rewrite(x *Exchange) {
+	h := &x.Request.Header
+	f := forwardedOf(x)
+	cleanRequest(x)
+	h.ResetConnectionClose()
+	h.SetProtocol("HTTP/1.1")
+	h.SetNoDefaultContentType(true)
+	f.set(x)
+	if x.RequestID != "" {
+		setHeader(h, "X-Request-ID", x.RequestID)
+	}
+	for _, id := range x.Headers {
+		setHeader(h, id.Name, id.Value)
+	}
+	u.setTarget(x)
+}
+
+// setTarget writes path, query and host. With the host set and the URI not
+// parsed, the request is written as it stands: neither normalised, nor with a
+// user and password from the client's URI as Authorization.
+func (u *Upstream) setTarget(x *Exchange) {
+	var stack [512]byte
+	uri := append(stack[:0], u.address.base...)
+	uri = append(uri, stripPrefix(x.Path, u.config.StripPrefix)...)
+	raw, _, _ := bytes.Cut(x.Request.Header.RequestURI(), []byte("#"))
+	if i := bytes.IndexByte(raw, '?'); i >= 0 {
+		uri = append(uri, raw[i:]...)
+	}
+	x.Request.SetRequestURIBytes(uri)
+	x.Request.Header.SetHost(u.address.authority)
+}
+
+// stripPrefix cuts whole segments: /api leaves /apix alone.
+func stripPrefix(path, prefix string) string {
+	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(prefix, "/"))
+	switch {
+	case !ok:
+		return path
+	case rest == "":
+		return "/"
+	case rest[0] != '/':
+		return path
+	}
+	return rest
+}
+
+// setHeader replaces all fields of the name, by none if the value is empty; Set
+// alone would leave a second one.
+func setHeader(h *fasthttp.RequestHeader, name, value string) {
+	h.Del(name)
+	if value != "" {
+		h.Set(name, value)
+	}
+}
+
+// cleanRequest drops what is meant for this hop only and what a client may not
+// say. The client's words are dropped before the gateway's own are set, since a
+// client can name any header in Connection or Trailer.
+func cleanRequest(x *Exchange) {
+	h := &x.Request.Header
+	var stack [16]string
+	names := appendNominated(stack[:0], h.PeekAll("Connection"))
+	for _, key := range h.PeekTrailerKeys() {
+		names = append(names, string(key))
+	}
+	var odd []string
+	for key := range h.All() {
+		switch {
+		case !isToken(key):
+			odd = append(odd, string(key))
+		case isHopByHop(key), isForwarding(key) && !keepForwarding(x, key), isAlias(key, x):
+			names = append(names, string(key))
+		}
+	}
+	for _, name := range names {
+		if !isFraming(name) {
+			h.Del(name)
+		}
+	}
+	for _, name := range x.Remove {
+		h.Del(name)
+	}
+	dropOdd(h, odd)
+	// Only now: without its announcement a trailer field becomes a header.
+	if len(h.PeekTrailerKeys()) > 0 {
+		h.Del("Trailer")
+	}
+}
+
+// dropOdd removes names that are not tokens. They are stored as they came, so
+// they must be looked up as they came.
+func dropOdd(h *fasthttp.RequestHeader, odd []string) {
+	if len(odd) == 0 {
+		return
+	}
+	h.DisableNormalizing()
+	for _, name := range odd {
+		h.Del(name)
+	}
+	h.EnableNormalizing()
+}
+
+// appendNominated adds the names that Connection lists.
+func appendNominated(names []string, values [][]byte) []string {
+	for _, value := range values {
+		for rest, more := value, true; more; {
+			var token []byte
+			token, rest, more = bytes.Cut(rest, []byte(","))
+			token = bytes.TrimSpace(token)
+			if len(token) > 0 && !isConnectionOption(token) {
+				names = append(names, string(token))
+			}
+		}
+	}
+	return names
+}
+
+func isConnectionOption(token []byte) bool {
+	return bytes.EqualFold(token, []byte("close")) || bytes.EqualFold(token, []byte("keep-alive"))
+}
+
+// isFraming names the fields that neither Connection nor Trailer can take away:
+// without them the message would be another one.
+func isFraming(name string) bool {
+	return strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Length") ||
+		strings.EqualFold(name, "Transfer-Encoding")
+}
+
+// isHopByHop knows names as fasthttp normalises them.
+func isHopByHop(key []byte) bool {
+	switch string(key) {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Upgrade", "Expect", "Http2-Settings":
+		return true
+	}
+	return false
+}
+
+// isForwarding knows the names by which proxies tell whom they speak for.
+func isForwarding(key []byte) bool {
+	if bytes.HasPrefix(key, []byte("X-Forwarded-")) {
+		return true
+	}
+	return string(key) == "X-Real-Ip" || string(key) == "Forwarded"
+}
+
+func keepForwarding(x *Exchange, key []byte) bool {
+	return x.TrustedPeer && key[0] == 'X' && string(key) != "X-Real-Ip"
+}
+
+// isAlias finds names that servers which map both - and _ to _ confuse with one
+// the gateway sets or removes.
+func isAlias(key []byte, x *Exchange) bool {
+	if bytes.IndexByte(key, '_') < 0 {
+		return false
+	}
+	name := dashed(string(key))
+	if strings.HasPrefix(name, "x-forwarded-") || name == "x-real-ip" || name == "forwarded" || name == "x-request-id" {
+		return true
+	}
+	for _, id := range x.Headers {
+		if name == dashed(id.Name) {
+			return true
+		}
+	}
+	for _, removed := range x.Remove {
+		if name == dashed(removed) {
+			return true
+		}
+	}
+	return false
+}
+
+func dashed(name string) string {
+	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
+}
+
+func isToken(key []byte) bool {
+	for _, c := range key {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
+		case strings.IndexByte("!#$%&'*+.^_`|~", c) < 0:
+			return false
+		}
+	}
+	return len(key) > 0
+}
+
+// cleanResponse drops what was meant for the gateway alone. Whether the client's
+// connection stays open is not the upstream's to say.
+func cleanResponse(r *fasthttp.Response) {
+	h := &r.Header
+	var stack [16]string
+	names := appendNominated(stack[:0], h.PeekAll("Connection"))
+	for key := range h.All() {
+		if isHopByHop(key) {
+			names = append(names, string(key))
+		}
+	}
+	for _, name := range names {
+		if !isFraming(name) {
+			h.Del(name)
+		}
+	}
+	h.ResetConnectionClose()
+	h.SetProtocol([]byte("HTTP/1.1"))
+}
+
+// forwarded holds the values of X-Forwarded-*, taken before anything is dropped.
+type forwarded struct {
+	chain             []byte // of a trusted peer, joined
+	proto, host, port string
+}
+
+func forwardedOf(x *Exchange) forwarded {
+	f := forwarded{proto: x.Scheme, host: x.Host, port: portOfHost(x.Host, x.Scheme)}
+	if !x.TrustedPeer {
+		return f
+	}
+	h := &x.Request.Header
+	if lines := h.PeekAll("X-Forwarded-For"); len(lines) > 0 {
+		f.chain = bytes.Join(lines, []byte(", "))
+	}
+	f.proto = firstOf(h, "X-Forwarded-Proto", f.proto)
+	f.host = firstOf(h, "X-Forwarded-Host", f.host)
+	f.port = firstOf(h, "X-Forwarded-Port", portOfHost(f.host, f.proto))
+	return f
+}
+
+func firstOf(h *fasthttp.RequestHeader, name, otherwise string) string {
+	if value := h.Peek(name); len(value) > 0 {
+		return string(value)
+	}
+	return otherwise
+}
+
+// portOfHost returns the port in a host, or the scheme's.
+func portOfHost(host, scheme string) string {
+	i := strings.LastIndexByte(host, ':')
+	if i >= 0 && i < len(host)-1 && strings.IndexByte(host[i:], ']') < 0 {
+		return host[i+1:]
+	}
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+func (f forwarded) set(x *Exchange) {
+	h := &x.Request.Header
+	var stack [128]byte
+	chain := append(stack[:0], f.chain...)
+	if x.Peer.IsValid() {
+		if len(chain) > 0 {
+			chain = append(chain, ", "...)
+		}
+		chain = appendAddr(chain, x.Peer)
+	}
+	setBytes(h, "X-Forwarded-For", chain)
+	setHeader(h, "X-Forwarded-Proto", f.proto)
+	setHeader(h, "X-Forwarded-Host", f.host)
+	setHeader(h, "X-Forwarded-Port", f.port)
+	setBytes(h, "X-Real-IP", appendAddr(stack[:0], x.Client))
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	if !a.IsValid() {
+		return b
+	}
+	return a.Unmap().WithZone("").AppendTo(b)
+}
+
+// setBytes sets a value that need not outlive the call; an empty one is left out.
+func setBytes(h *fasthttp.RequestHeader, name string, value []byte) {
+	h.Del(name)
+	if len(value) > 0 {
+		h.SetBytesV(name, value)
+	}
+}

@@ -1,0 +1,90 @@
+package proxy
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// tracer keeps what was said to its spans.
+type tracer struct {
+	noop.Tracer
+	mu    sync.Mutex
+	spans []*span
+}
+
+type span struct {
+	noop.Span
+	name  string
+	attrs []attribute.KeyValue
+	code  codes.Code
+	ended int
+}
+
+func (s *span) IsRecording() bool                      { return true }
+func (s *span) SetAttributes(kv ...attribute.KeyValue) { s.attrs = append(s.attrs, kv...) }
+func (s *span) SetStatus(code codes.Code, _ string)    { s.code = code }
+func (s *span) End(...trace.SpanEndOption)             { s.ended++ }
+
+func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := trace.NewSpanStartConfig(opts...)
+	s := &span{name: name, attrs: c.Attributes()}
+	t.spans = append(t.spans, s)
+	return trace.ContextWithSpan(ctx, s), s
+}
+
+func (s *span) String() string {
+	out := []string{s.name, s.code.String()}
+	for _, kv := range s.attrs {
+		if strings.HasPrefix(string(kv.Key), "http.r") || kv.Key == "error.type" {
+			out = append(out, string(kv.Key)+"="+kv.Value.Emit())
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func TestOneSpanPerTry(t *testing.T) {
+	tr := &tracer{}
+	injected := 0
+	up := newBackend(t, func(n int, _ string) string { return []string{"", status(503), ok}[n-1] })
+	u := newTestBackends(t, Options{Tracer: tr, Inject: func(ctx context.Context, _ func(string, string)) {
+		if trace.SpanFromContext(ctx) == tr.spans[len(tr.spans)-1] {
+			injected++
+		}
+	}}).Upstream(configFor(up.url, attempts(2)))
+	ctx := trace.ContextWithSpan(t.Context(), &span{})
+	if _, err := u.Forward(ctx, newExchange(t, get("/"))); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"GET Error http.request.method=GET error.type=reset",
+		"GET Error http.request.method=GET http.request.resend_count=1 http.response.status_code=503",
+		"GET Unset http.request.method=GET http.request.resend_count=2 http.response.status_code=200",
+	}
+	if len(tr.spans) != len(want) || injected != len(want) {
+		t.Fatalf("%d spans, %d injected, want %d", len(tr.spans), injected, len(want))
+	}
+	for i, s := range tr.spans {
+		if s.String() != want[i] || s.ended != 1 {
+			t.Errorf("got %s, ended %d times, want %s", s, s.ended, want[i])
+		}
+	}
+}
+
+func TestNoSpanWithoutARecordingParent(t *testing.T) {
+	tr := &tracer{}
+	up := newBackend(t, always(ok))
+	u := newTestBackends(t, Options{Tracer: tr}).Upstream(configFor(up.url))
+	forward(t, u, newExchange(t, get("/")))
+	if len(tr.spans) != 0 {
+		t.Errorf("got %d spans", len(tr.spans))
+	}
+}

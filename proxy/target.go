@@ -1,0 +1,250 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+type targetKey struct {
+	tls  bool
+	host string
+	port uint16
+}
+
+func (k targetKey) String() string {
+	name := net.JoinHostPort(k.host, strconv.Itoa(int(k.port)))
+	if k.tls {
+		return "https://" + name
+	}
+	return name
+}
+
+// retryLookup keeps a name that does not resolve from being looked up for every
+// single request.
+const retryLookup = 500 * time.Millisecond
+
+// target is one upstream name and its endpoints.
+type target struct {
+	b       *Backends
+	key     targetKey
+	name    string
+	metrics *targetMetrics
+	// list holds the endpoints to choose from; it is replaced, never changed.
+	list atomic.Pointer[[]*endpoint]
+	turn atomic.Uint32
+
+	mu        sync.Mutex
+	known     map[netip.Addr]*endpoint // list and those that left it lately
+	flight    chan struct{}            // closed when the lookup under way ends
+	failed    error                    // of the last lookup
+	failedAt  time.Time
+	forgotten bool
+}
+
+func newTarget(b *Backends, key targetKey) *target {
+	t := &target{
+		b: b, key: key, name: key.String(),
+		metrics: b.metrics.target(key.String()),
+		known:   make(map[netip.Addr]*endpoint),
+	}
+	t.list.Store(&[]*endpoint{})
+	if ip, err := netip.ParseAddr(key.host); err == nil {
+		t.updateLocked([]netip.Addr{ip})
+	}
+	return t
+}
+
+// refresh starts a lookup unless one is under way or the host is an address.
+// The channel closes when the lookup has ended; it is nil if there is none.
+func (t *target) refresh() <-chan struct{} {
+	if _, err := netip.ParseAddr(t.key.host); err == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.flight != nil {
+		return t.flight
+	}
+	done := make(chan struct{})
+	if !t.b.spawn(func() { t.lookup(done) }) {
+		return nil
+	}
+	t.flight = done
+	return done
+}
+
+func (t *target) lookup(done chan struct{}) {
+	t.b.slots <- struct{}{}
+	ctx, cancel := context.WithTimeout(t.b.ctx, resolveTimeout)
+	ips, err := t.b.options.Resolve(ctx, t.key.host)
+	cancel()
+	<-t.b.slots
+	if err == nil && len(ips) == 0 {
+		err = errors.New("empty answer")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.flight = nil
+	defer close(done)
+	switch {
+	case t.forgotten:
+	case err != nil:
+		t.failLocked(err)
+	default:
+		t.failed = nil
+		t.updateLocked(oneFamily(ips))
+	}
+}
+
+func (t *target) failLocked(err error) {
+	if t.failed == nil && t.b.ctx.Err() == nil {
+		t.b.options.Log.Warn().Err(err).Str("upstream", t.name).Int("kept", len(*t.list.Load())).
+			Msg("cannot resolve upstream, its last addresses stay in use")
+	}
+	t.failed, t.failedAt = err, time.Now()
+}
+
+// oneFamily returns the IPv4 addresses if there are any, else all. Both
+// families of a name lead to the same hosts, but often only one is listened on.
+func oneFamily(ips []netip.Addr) []netip.Addr {
+	var all, v4 []netip.Addr
+	for _, ip := range ips {
+		ip = ip.Unmap()
+		all = append(all, ip)
+		if ip.Is4() {
+			v4 = append(v4, ip)
+		}
+	}
+	if len(v4) > 0 {
+		return v4
+	}
+	return all
+}
+
+// updateLocked makes ips the endpoints. Known ones keep their state.
+func (t *target) updateLocked(ips []netip.Addr) {
+	slices.SortFunc(ips, netip.Addr.Compare)
+	ips = slices.Compact(ips)
+	now := time.Now()
+	list := make([]*endpoint, 0, len(ips))
+	for _, ip := range ips {
+		e := t.known[ip]
+		if e == nil {
+			e = newEndpoint(t, ip)
+			t.known[ip] = e
+		}
+		e.listed = now
+		list = append(list, e)
+	}
+	if old := *t.list.Load(); !slices.Equal(old, list) {
+		t.list.Store(&list)
+		t.b.options.Log.Info().Str("upstream", t.name).Int("was", len(old)).Int("endpoints", len(list)).
+			Msg("upstream addresses changed")
+	}
+	for ip, e := range t.known {
+		if now.Sub(e.listed) > keepGone {
+			delete(t.known, ip)
+			e.forget()
+		}
+	}
+}
+
+// endpoints returns at least one endpoint. If none is known yet it waits for a
+// lookup, all callers for the same one, until the deadline or the end of ctx.
+func (t *target) endpoints(ctx context.Context, deadline time.Time) ([]*endpoint, error) {
+	if list := *t.list.Load(); len(list) > 0 {
+		return list, nil
+	}
+	if err := t.recentFailure(); err != nil {
+		return nil, t.unresolved(err)
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	if done := t.refresh(); done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, t.unresolved(ctx.Err())
+		case <-timer.C:
+			return nil, t.unresolved(context.DeadlineExceeded)
+		}
+	}
+	if list := *t.list.Load(); len(list) > 0 {
+		return list, nil
+	}
+	return nil, t.unresolved(t.recentFailure())
+}
+
+func (t *target) recentFailure() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.failedAt) < retryLookup {
+		return t.failed
+	}
+	return nil
+}
+
+func (t *target) unresolved(cause error) error {
+	if cause == nil {
+		return fmt.Errorf("cannot resolve %s: %w", t.key.host, ErrNoBackend)
+	}
+	return fmt.Errorf("cannot resolve %s: %w: %w", t.key.host, ErrNoBackend, cause)
+}
+
+// pick returns the next endpoint in turn whose breaker admits a request, those
+// not tried yet first.
+func (t *target) pick(list, tried []*endpoint) (*endpoint, ticket, bool) {
+	now := t.b.options.Now()
+	start := int(t.turn.Add(1) - 1)
+	for _, again := range [...]bool{false, true} {
+		for i := range list {
+			e := list[(start+i)%len(list)]
+			if slices.Contains(tried, e) != again {
+				continue
+			}
+			if ticket, ok := e.breaker.admit(now); ok {
+				return e, ticket, true
+			}
+		}
+	}
+	return nil, ticket{}, false
+}
+
+// openError says when the first of the endpoints will be tried again.
+func (t *target) openError(list []*endpoint) error {
+	wait := time.Duration(1<<63 - 1)
+	for _, e := range list {
+		wait = min(wait, e.breaker.status().NextProbe.Sub(t.b.options.Now()))
+	}
+	return &OpenError{Upstream: t.name, RetryAfter: max(wait, time.Second)}
+}
+
+func (t *target) breakers() []BreakerStatus {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]BreakerStatus, 0, len(t.known))
+	for _, e := range t.known {
+		s := e.breaker.status()
+		s.Backend = e.backend
+		out = append(out, s)
+	}
+	return out
+}
+
+func (t *target) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forgotten = true
+	for _, e := range t.known {
+		e.forget()
+	}
+	t.b.metrics.forgetTarget(t.name)
+}
