@@ -1,0 +1,133 @@
+package limiter
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The states of the breaker, with the numbers the metric shows.
+const (
+	breakerClosed int32 = iota
+	breakerHalfOpen
+	breakerOpen
+)
+
+const (
+	breakerFailures = 5 // in a row
+	breakerMinCalls = 20
+	breakerRatio    = 0.10 // of timeouts among them
+	breakerWindow   = int64(time.Second)
+	openMin         = 250 * time.Millisecond
+	openMax         = 5 * time.Second
+	probesToClose   = 3
+)
+
+// breaker decides whether Redis may be asked. It opens by itself and is led
+// back by the prober; it never lets a request try. Time is handed in, in
+// nanoseconds. Safe for concurrent use.
+type breaker struct {
+	random func() float64
+	opened chan struct{} // holds one signal after each opening
+	onOpen func()
+
+	state atomic.Int32
+
+	mu       sync.Mutex
+	inRow    int
+	since    int64 // start of the window
+	calls    int
+	timeouts int
+	wait     time.Duration // the longest next wait
+	closedAt int64
+}
+
+func newBreaker(random func() float64, onOpen func()) *breaker {
+	return &breaker{random: random, onOpen: onOpen, opened: make(chan struct{}, 1), wait: openMin}
+}
+
+// closed tells whether Redis may be asked.
+func (b *breaker) closed() bool { return b.state.Load() == breakerClosed }
+
+// succeed counts n answered checks.
+func (b *breaker) succeed(n int, now int64) {
+	if n == 0 || !b.closed() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inRow = 0
+	b.countLocked(n, 0, now)
+}
+
+// fail counts n failed checks; timeout tells whether they were late.
+func (b *breaker) fail(n int, timeout bool, now int64) {
+	if n == 0 || !b.closed() {
+		return
+	}
+	if b.failed(n, timeout, now) {
+		b.onOpen()
+		select {
+		case b.opened <- struct{}{}:
+		default: // nobody took the last one yet
+		}
+	}
+}
+
+// failed tells whether this failure opened the breaker.
+func (b *breaker) failed(n int, timeout bool, now int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed() {
+		return false
+	}
+	late := 0
+	if timeout {
+		late = n
+	}
+	b.inRow += n
+	b.countLocked(n, late, now)
+	tooMany := b.calls >= breakerMinCalls && float64(b.timeouts) >= breakerRatio*float64(b.calls)
+	if b.inRow < breakerFailures && !tooMany {
+		return false
+	}
+	if now-b.closedAt > int64(openMax) {
+		b.wait = openMin // it held for a while: a new story
+	}
+	b.state.Store(breakerOpen)
+	return true
+}
+
+func (b *breaker) countLocked(calls, timeouts int, now int64) {
+	if now-b.since >= breakerWindow || now < b.since {
+		b.since, b.calls, b.timeouts = now, 0, 0
+	}
+	b.calls += calls
+	b.timeouts += timeouts
+}
+
+// pause is how long to stay open now. It has full jitter above the shortest
+// wait, and the range doubles each time, so that many nodes do not return at
+// the same moment and one does not flap.
+func (b *breaker) pause() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := openMin + time.Duration(b.random()*float64(b.wait-openMin))
+	b.wait = min(2*b.wait, openMax)
+	return d
+}
+
+// try marks that the probe is asking.
+func (b *breaker) try() { b.state.Store(breakerHalfOpen) }
+
+// reopen marks that the probe failed.
+func (b *breaker) reopen() { b.state.Store(breakerOpen) }
+
+// close lets checks go to Redis again.
+func (b *breaker) close(now int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inRow, b.calls, b.timeouts, b.since = 0, 0, 0, now
+	b.closedAt = now
+	b.state.Store(breakerClosed)
+}

@@ -1,0 +1,134 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func newTestBreaker(random float64) (*breaker, *int) {
+	opens := new(int)
+	b := newBreaker(func() float64 { return random }, func() { *opens++ })
+	return b, opens
+}
+
+func TestBreakerOpens(t *testing.T) {
+	f := func(name string, want bool, play func(b *breaker)) {
+		t.Helper()
+		b, opens := newTestBreaker(0)
+		play(b)
+		if got := !b.closed(); got != want || *opens > 1 {
+			t.Errorf("%s: open %v after %d openings, want %v", name, got, *opens, want)
+		}
+	}
+	sec := int64(time.Second)
+	f("4 in a row", false, func(b *breaker) { b.fail(4, false, 0) })
+	f("5 in a row", true, func(b *breaker) { b.fail(5, false, 0) })
+	f("5 in a row, one by one, slowly", true, func(b *breaker) {
+		for i := range int64(5) {
+			b.fail(1, false, i*10*sec)
+		}
+	})
+	f("broken by a success", false, func(b *breaker) {
+		b.fail(4, false, 0)
+		b.succeed(1, 0)
+		b.fail(4, false, 0)
+	})
+	f("a tenth of 20 late", true, func(b *breaker) {
+		b.succeed(18, 0)
+		b.fail(2, true, 0)
+	})
+	f("a tenth of 19 late", false, func(b *breaker) {
+		b.succeed(17, 0)
+		b.fail(2, true, 0)
+	})
+	f("less than a tenth late", false, func(b *breaker) {
+		b.succeed(100, 0)
+		b.fail(4, true, 0)
+	})
+	f("a tenth broken, but not late", false, func(b *breaker) {
+		b.succeed(18, 0)
+		b.fail(2, false, 0)
+	})
+	f("late ones of another second", false, func(b *breaker) {
+		b.fail(4, true, 0)
+		b.succeed(18, sec)
+	})
+	f("more failures once open", true, func(b *breaker) {
+		b.fail(5, true, 0)
+		b.fail(50, true, 0)
+	})
+}
+
+func TestBreakerPauses(t *testing.T) {
+	b, _ := newTestBreaker(0.5)
+	f := func(want time.Duration) {
+		t.Helper()
+		if got := b.pause(); got != want {
+			t.Errorf("paused %s, want %s", got, want)
+		}
+	}
+	ms := time.Millisecond
+	f(250 * ms)
+	f(375 * ms)
+	f(625 * ms)
+	f(1125 * ms)
+	f(2125 * ms)
+	f(2625 * ms)
+	f(2625 * ms) // the range ends at 5 s
+	b.state.Store(breakerOpen)
+	b.close(0)
+	b.fail(5, false, int64(time.Second)) // it held for a second only
+	f(2625 * ms)
+	b.close(0)
+	b.fail(5, false, int64(6*time.Second))
+	f(250 * ms)
+}
+
+func TestProber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		now := func() int64 { return int64(time.Since(start)) }
+		b, _ := newTestBreaker(1)
+		probes, warmed, closes := 0, 0, 0
+		var bad func(n int) bool
+		p := &prober{
+			breaker: b,
+			probe: func(context.Context) error {
+				probes++
+				if b.state.Load() != breakerHalfOpen {
+					t.Error("probed while not half open")
+				}
+				if bad(probes) {
+					return errors.New("no")
+				}
+				return nil
+			},
+			warm:    func(context.Context) { warmed++ },
+			onClose: func() { closes++ },
+			now:     now,
+		}
+		done := make(chan struct{})
+		go func() { p.run(ctx); close(done) }()
+		synctest.Wait()
+
+		// Two good probes are not enough: the third fails twice.
+		bad = func(n int) bool { return n == 3 || n == 6 }
+		b.fail(5, false, now())
+		time.Sleep(250*time.Millisecond + 500*time.Millisecond + time.Second - 1)
+		synctest.Wait()
+		if b.closed() || probes != 6 {
+			t.Errorf("closed %v after %d probes, want open after 6", b.closed(), probes)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if !b.closed() || probes != 9 || closes != 1 || warmed != 2 {
+			t.Errorf("closed %v, probes %d, closes %d, warmed %d; want true, 9, 1, 2", b.closed(), probes, closes, warmed)
+		}
+		cancel()
+		<-done
+	})
+}

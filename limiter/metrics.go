@@ -1,0 +1,159 @@
+package limiter
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The scopes once more, as places in a table.
+const (
+	scopeGlobal = iota
+	scopeUser
+	scopeIP
+	scopeCount
+)
+
+const (
+	resultAllowed = iota
+	resultDenied
+	resultCount
+)
+
+const sourceCount = int(SourceLocal) + 1
+
+func scopeIndex(scope string) int {
+	switch scope {
+	case ScopeGlobal:
+		return scopeGlobal
+	case ScopeUser:
+		return scopeUser
+	default:
+		return scopeIP
+	}
+}
+
+// metrics are all resolved once: the request path looks nothing up.
+type metrics struct {
+	decisions [scopeCount][resultCount][sourceCount]prometheus.Counter
+	seconds   [sourceCount]prometheus.Observer
+	callOK    prometheus.Counter
+	callLate  prometheus.Counter
+	callError prometheus.Counter
+	writes    prometheus.Counter
+	toLocal   prometheus.Counter
+	toRedis   prometheus.Counter
+
+	collectors []prometheus.Collector // all of the above, to be registered
+}
+
+func newMetrics() *metrics {
+	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_limiter_decisions_total",
+		Help: "Buckets charged (allowed) and buckets that denied a request.",
+	}, []string{"scope", "result", "source"})
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "gateway_limiter_check_seconds",
+		Help:    "Time a check added to its request.",
+		Buckets: []float64{2e-6, 1e-5, 5e-5, 2e-4, 5e-4, .001, .002, .005, .01, .012, .02, .05},
+	}, []string{"source"})
+	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_limiter_redis_calls_total",
+		Help: "Scripts sent to Redis.",
+	}, []string{"outcome"})
+	switches := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_limiter_mode_switches_total",
+		Help: "Switches between limiting by Redis and limiting locally.",
+	}, []string{"to"})
+	m := &metrics{
+		callOK: calls.WithLabelValues("ok"), callLate: calls.WithLabelValues("timeout"),
+		callError: calls.WithLabelValues("error"),
+		toLocal:   switches.WithLabelValues("local"), toRedis: switches.WithLabelValues("redis"),
+		writes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gateway_limiter_redis_writes_total",
+			Help: "Pipelines sent to Redis, each holding the checks of one moment.",
+		}),
+	}
+	m.resolve(decisions, seconds)
+	m.collectors = []prometheus.Collector{decisions, seconds, calls, switches, m.writes}
+	return m
+}
+
+func (m *metrics) resolve(decisions *prometheus.CounterVec, seconds *prometheus.HistogramVec) {
+	for source := range sourceCount {
+		name := Source(source).String()
+		m.seconds[source] = seconds.WithLabelValues(name)
+		if Source(source) == SourceNone {
+			continue // without a bucket there is nothing to count
+		}
+		for scope, scopeName := range []string{ScopeGlobal, ScopeUser, ScopeIP} {
+			for result, resultName := range []string{"allowed", "denied"} {
+				m.decisions[scope][result][source] = decisions.WithLabelValues(scopeName, resultName, name)
+			}
+		}
+	}
+}
+
+// gauges read the state of l whenever they are asked.
+func (l *Limiter) gauges() []prometheus.Collector {
+	gauge := func(name, help string, labels prometheus.Labels, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f)
+	}
+	mode := func(name string) prometheus.Collector {
+		return gauge("gateway_limiter_mode", "1 for the mode the limiter is in.",
+			prometheus.Labels{"mode": name}, func() float64 {
+				if l.Mode() == name {
+					return 1
+				}
+				return 0
+			})
+	}
+	return []prometheus.Collector{
+		gauge("gateway_limiter_breaker_state", "The breaker on Redis: 0 closed, 1 half open, 2 open.", nil,
+			func() float64 { return float64(l.breaker.state.Load()) }),
+		gauge("gateway_limiter_effective_members", "Members a limit is divided by without Redis.", nil,
+			func() float64 { return float64(l.shares(l.elapsed())) }),
+		mode(ModeRedis), mode(ModeLocal),
+	}
+}
+
+// register registers all or, if one fails, none.
+func register(reg prometheus.Registerer, all []prometheus.Collector) error {
+	if reg == nil {
+		return nil
+	}
+	for i, c := range all {
+		if err := reg.Register(c); err != nil {
+			for _, done := range all[:i] {
+				reg.Unregister(done)
+			}
+			return fmt.Errorf("cannot register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m *metrics) call(err error) {
+	switch {
+	case err == nil:
+		m.callOK.Inc()
+	case isTimeout(err):
+		m.callLate.Inc()
+	default:
+		m.callError.Inc()
+	}
+}
+
+// decided counts the buckets of a, or those that denied.
+func (m *metrics) decided(a *ask, source Source, took time.Duration) {
+	m.seconds[source].Observe(took.Seconds())
+	for i := range a.results {
+		switch {
+		case a.allowed:
+			m.decisions[a.rules[i].scope][resultAllowed][source].Inc()
+		case a.results[i].Allowed == 0:
+			m.decisions[a.rules[i].scope][resultDenied][source].Inc()
+		}
+	}
+}
