@@ -1,0 +1,88 @@
+# Every command of the project. `make` alone lists them.
+# What a machine lacks (Docker, a C compiler, Node.js) is named last as NOT RUN by `make test`;
+# with CI=true it is a failure. See tests/run.sh.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+GATEWAY ?= http://127.0.0.1:8080
+N       ?= 3
+FUZZTIME ?= 20s
+BENCHTIME ?= 1s
+
+export VERSION
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/gateway and bin/echo, stripped, stamped with the version
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/gateway ./cmd/echo
+
+.PHONY: run
+run: ## a whole cluster in one process: three nodes, Redis, two upstreams, a token to paste
+	go run ./cmd/demo
+
+.PHONY: test
+test: ## all tests
+	@bash tests/run.sh all
+
+.PHONY: test-unit
+test-unit: ## tests that need Go alone, under the race detector where a C compiler is
+	@bash tests/run.sh unit
+
+.PHONY: test-integration
+test-integration: ## tests against real containers; fails without Docker
+	@bash tests/run.sh integration
+
+.PHONY: load-check
+load-check: ## the k6 scripts against targets that must pass and must fail, on Node.js
+	@bash tests/run.sh load-check
+
+.PHONY: bench
+bench: ## all benchmarks (BENCHTIME=1s)
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: coverage
+coverage: ## coverage.out and coverage.html of the tests that need Go alone
+	@bash tests/run.sh coverage
+
+.PHONY: fuzz
+fuzz: ## every fuzz target in turn (FUZZTIME=20s each)
+	@FUZZTIME=$(FUZZTIME) bash tests/run.sh fuzz
+
+.PHONY: fmt
+fmt: ## format all Go files
+	gofmt -w .
+
+.PHONY: lint
+lint: ## gofmt, go vet, the import star, golangci-lint where installed
+	@bash tests/run.sh lint
+
+.PHONY: check
+check: lint build test ## what CI runs
+
+.PHONY: docker
+docker: ## the images gateway and gateway-echo
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --target gateway -t gateway:$(VERSION) -t gateway:latest .
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --target echo -t gateway-echo:latest .
+
+.PHONY: up
+up: ## the full stack in the background, N=3 nodes behind nginx on port 8080
+	$(COMPOSE) up --build -d --scale gateway=$(N)
+
+.PHONY: down
+down: ## stop the full stack and delete its data
+	$(COMPOSE) down -v --remove-orphans
+
+.PHONY: load
+load: ## k6 run tests/load.js against GATEWAY (Node.js stands in where k6 is not installed)
+	@if command -v k6 >/dev/null; then GATEWAY=$(GATEWAY) k6 run tests/load.js; \
+	else echo 'k6 is not installed: running its stand-in'; GATEWAY=$(GATEWAY) node tests/load/k6stub.mjs tests/load.js; fi
+
+.PHONY: clean
+clean: ## delete what the commands above made
+	rm -rf bin coverage.out coverage.html

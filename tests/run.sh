@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Runs the tests and tells what it could not run.
+#
+#   run.sh all          unit, load-check and integration; what the machine lacks is listed last
+#   run.sh unit         all packages but the ones below, with -race where a C compiler is
+#   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
+#   run.sh load-check   the k6 scripts on Node.js
+#   run.sh coverage | fuzz | lint
+#
+# A part that cannot run does not fail `all`, unless CI=true: there a check nobody ran is a failure.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+containers='/tests/(integration|compose)(/|$)'
+failed=0
+missing=() # "what (why)": parts that did not run
+
+try() { "$@" || failed=1; }
+not_run() { missing+=("$1"); }
+
+unit_packages() { go list ./... | grep -vE "$containers"; }
+
+have_cc() { # the race detector links C
+  local cc
+  read -r cc _ <<<"$(go env CC)"
+  command -v "$cc" >/dev/null
+}
+have_docker() { command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1; }
+have_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
+have_node() { command -v node >/dev/null && [[ $(node -p 'process.versions.node.split(".")[0]') -ge 18 ]]; }
+
+unit() {
+  local packages
+  mapfile -t packages < <(unit_packages)
+  if have_cc; then
+    try env CGO_ENABLED=1 go test -race -timeout 10m "${packages[@]}"
+  else
+    try go test -timeout 10m "${packages[@]}"
+    not_run 'race detector (no C compiler)'
+  fi
+}
+
+container_suite() { # NAME: the packages under tests/NAME, one at a time: they share the engine
+  if [[ -d tests/$1 ]]; then try go test -count=1 -p 1 -timeout 15m "./tests/$1/..."; fi
+}
+
+integration() {
+  if ! have_docker; then
+    not_run 'integration (no Docker)'
+    return
+  fi
+  container_suite integration
+  if have_compose; then container_suite compose; else not_run 'compose (no docker compose)'; fi
+}
+
+load_check() {
+  if have_node; then try node tests/load/check.mjs; else not_run 'load scripts (no Node.js 18 or newer)'; fi
+}
+
+coverage() {
+  local packages
+  mapfile -t packages < <(unit_packages)
+  try go test -timeout 10m -coverpkg=./... -coverprofile=coverage.out "${packages[@]}"
+  [[ $failed -eq 0 ]] || return
+  go tool cover -html=coverage.out -o coverage.html
+  go tool cover -func=coverage.out | tail -1
+}
+
+fuzz() { # go test fuzzes one target of one package at a time
+  local package target
+  for package in $(unit_packages); do
+    for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz'); do
+      echo "fuzz $package $target"
+      try go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" "$package"
+    done
+  done
+}
+
+lint() {
+  local unformatted
+  unformatted=$(gofmt -l .)
+  if [[ -n $unformatted ]]; then
+    printf 'not formatted (make fmt):\n%s\n' "$unformatted"
+    failed=1
+  fi
+  try go vet ./...
+  try go test ./tests
+  if command -v golangci-lint >/dev/null; then try golangci-lint run; else not_run 'golangci-lint (not installed)'; fi
+  if command -v shellcheck >/dev/null; then try shellcheck tests/run.sh .ci/run; else not_run 'shellcheck (not installed)'; fi
+}
+
+strict=${CI:-false}
+case ${1:-all} in
+  all) unit; load_check; integration ;;
+  unit) unit ;;
+  integration) strict=true; integration ;;
+  load-check) strict=true; load_check ;;
+  coverage) coverage ;;
+  fuzz) fuzz ;;
+  lint) lint ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, coverage, fuzz or lint" >&2; exit 2 ;;
+esac
+
+for part in "${missing[@]}"; do echo "NOT RUN: $part"; done
+if [[ ${#missing[@]} -gt 0 && $strict == true ]]; then failed=1; fi
+exit "$failed"
