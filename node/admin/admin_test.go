@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+)
+
+const secret = "a-token-for-the-test"
+
+func start(t *testing.T, token string) *Server {
+	t.Helper()
+	s, err := New(Options{
+		Addr: "127.0.0.1:0", Token: token, Log: zerolog.Nop(),
+		Cluster: func() any { return map[string]string{"self": "me"} },
+		Config:  func() any { return map[string]int{"routes": 2} },
+		Builtin: map[string]http.HandlerFunc{"/metrics": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1") }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Serve()
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestGuard(t *testing.T) {
+	open, locked := start(t, ""), start(t, secret)
+	f := func(s *Server, method, path, host, authorization string, status int, want string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if host != "" {
+			req.Host = host
+		}
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != status || !strings.Contains(string(body), want) {
+			t.Errorf("%s %s: %d %q, want %d with %q", method, path, resp.StatusCode, body, status, want)
+		}
+		if strings.Contains(string(body), secret) {
+			t.Errorf("%s %s tells the token", method, path)
+		}
+	}
+	f(open, "GET", "/cluster", "", "", 200, `"self": "me"`)
+	f(open, "GET", "/config", "", "", 200, `"routes": 2`)
+	f(open, "GET", "/metrics", "", "", 200, "up 1")
+	f(open, "GET", "/debug/pprof/", "", "", 200, "goroutine")
+	f(open, "GET", "/nothing", "", "", 404, "")
+	f(open, "POST", "/cluster", "", "", 403, "read-only without admin.token")
+	f(open, "GET", "/cluster", "localhost:9901", "", 200, "me")
+	f(open, "GET", "/cluster", "[::1]:9901", "", 200, "me")
+	f(open, "GET", "/cluster", "rebound.example:9901", "", 421, "Host must be")
+	f(open, "GET", "/cluster", "localhost.evil.example", "", 421, "Host must be")
+	f(locked, "GET", "/cluster", "", "", 401, "admin token required")
+	f(locked, "GET", "/metrics", "", "", 401, "admin token required")
+	f(locked, "GET", "/debug/pprof/", "", "", 401, "admin token required")
+	f(locked, "GET", "/cluster", "", "Bearer wrong", 401, "admin token required")
+	f(locked, "GET", "/cluster", "", "Basic "+secret, 401, "admin token required")
+	f(locked, "GET", "/cluster", "", "Bearer "+secret, 200, "me")
+	f(locked, "GET", "/cluster", "", "bearer "+secret, 200, "me")
+}

@@ -1,0 +1,177 @@
+package node
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/proxy"
+)
+
+// newApp lists everything that happens to a request, in order. Nothing is added
+// elsewhere: a step that needs neither route nor user is one more handler here,
+// any other is one more line in serve.
+func (n *Node) newApp() *fiber.App {
+	app := fiber.New(n.fiberConfig())
+	app.Use(
+		n.identify, //  1 give it an id
+		n.log,      //  2 one access log line, however it ends
+		n.measure,  //  3 count and time it
+		n.trace,    //  4 a server span around all that follows
+		n.answer,   // 14 errors become problem+json, then the response headers
+		n.contain,  //  5 a panic is a 500, the process lives
+		n.cors,     //  6 preflights end here
+		n.serve,    //  7 to 13
+	)
+	return app
+}
+
+// serve is a routed request's way through the gateway.
+func (n *Node) serve(c fiber.Ctx) error {
+	x := exchangeOf(c)
+
+	// 7. One canonical path decides on match, authentication and forwarding.
+	path, err := proxy.CanonicalPath(c.RequestCtx().URI().PathOriginal())
+	if err != nil {
+		return err // 400
+	}
+	x.path = path
+	if builtin := n.builtins[path]; builtin != nil {
+		return n.serveBuiltin(c, path, builtin)
+	}
+	route, err := x.snapshot.match(x.method, path)
+	if err != nil {
+		return err // 404, 405
+	}
+	x.route = route
+
+	// 8. One deadline for everything that follows, all tries included.
+	deadline := x.start.Add(route.timeout)
+
+	// 9. Who is calling.
+	if route.verifier != nil {
+		if x.who, err = route.verifier.Verify(c.Get(fiber.HeaderAuthorization)); err != nil {
+			return n.chargeStranger(x, err) // 401, or 429 for a stranger who keeps knocking
+		}
+	}
+
+	// 10. All buckets of the request are charged, or none.
+	var buckets [maxBuckets]limiter.Bucket
+	x.verdict = n.limiter.Check(x.span.Context(), route.buckets(buckets[:0], x))
+	if !x.verdict.Allowed {
+		return errLimited // 429
+	}
+
+	// 11 to 13. Pick an upstream, retry, forward.
+	x.forwarded, err = route.upstream.Forward(x.span.Context(), n.outbound(c, x, deadline))
+	return err // 502, 503, 504
+}
+
+// chargeStranger charges a failed authentication to an ip bucket, never to a
+// shared one: a crowd without tokens must not spend the customers' budget.
+func (n *Node) chargeStranger(x *exchange, cause error) error {
+	x.verdict = n.limiter.Check(x.span.Context(), []limiter.Bucket{x.route.stranger(x)})
+	if !x.verdict.Allowed {
+		return errLimited
+	}
+	return cause
+}
+
+// outbound describes the request to the proxy.
+func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exchange {
+	ctx := c.RequestCtx()
+	x.out = proxy.Exchange{
+		Request:     &ctx.Request,
+		Response:    &ctx.Response,
+		Path:        x.path,
+		Deadline:    deadline,
+		Client:      x.client,
+		Peer:        x.peer,
+		TrustedPeer: x.snapshot.addresses.Trusted(x.peer),
+		Scheme:      "http",
+		Host:        string(ctx.Request.Header.Host()),
+		RequestID:   x.id,
+		Remove:      x.snapshot.identityHeaders,
+		Headers:     x.out.Headers[:0],
+	}
+	for _, h := range x.who.Headers {
+		x.out.Headers = append(x.out.Headers, proxy.Header(h))
+	}
+	return &x.out
+}
+
+// identify gives the request its record and its id: the client's own if it is a
+// sane one, else a new one.
+func (n *Node) identify(c fiber.Ctx) error {
+	x := acquireExchange()
+	defer releaseExchange(x)
+	x.begin(c, n.now(), n.snapshot.Load())
+	setExchange(c, x)
+	return c.Next()
+}
+
+// log writes the access log line.
+func (n *Node) log(c fiber.Ctx) error {
+	err := c.Next()
+	n.writeAccess(c.RequestCtx(), exchangeOf(c))
+	return err
+}
+
+// measure counts and times the request under its route's template.
+func (n *Node) measure(c fiber.Ctx) error {
+	x := exchangeOf(c)
+	n.requests.InFlight().Inc()
+	defer n.requests.InFlight().Dec()
+	err := c.Next()
+	x.took = n.now().Sub(x.start)
+	status := c.Response().StatusCode()
+	x.metrics(n).Observe(x.method, status, x.took)
+	n.vitals.observe(status, x.took)
+	return err
+}
+
+// trace wraps the rest in a server span.
+func (n *Node) trace(c fiber.Ctx) error {
+	x := exchangeOf(c)
+	x.span = n.tracing.Start(c.Get("Traceparent"), c.Get("Tracestate"))
+	err := c.Next()
+	x.endSpan(c)
+	return err
+}
+
+// answer turns an error into its response and sets the response headers. It is
+// the last to touch the response: forwarding has wiped what stood there before.
+func (n *Node) answer(c fiber.Ctx) error {
+	x := exchangeOf(c)
+	if x.err = c.Next(); x.err != nil {
+		writeProblem(c.RequestCtx(), x.err, x)
+	}
+	n.setResponseHeaders(c, x)
+	return nil
+}
+
+// contain turns a panic into an error that the client learns nothing from.
+func (n *Node) contain(c fiber.Ctx) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			n.logger.Error().Str("request_id", exchangeOf(c).id).Any("panic", cause).
+				Bytes("stack", debug.Stack()).Msg("request panicked")
+			err = errPanicked
+		}
+	}()
+	return c.Next()
+}
+
+// cors answers preflight requests; the headers of all others are set by answer.
+func (n *Node) cors(c fiber.Ctx) error {
+	x := exchangeOf(c)
+	if x.snapshot.cors.isPreflight(&c.RequestCtx().Request) {
+		x.preflight = true
+		c.Response().SetStatusCode(fasthttp.StatusNoContent)
+		return nil
+	}
+	return c.Next()
+}

@@ -1,0 +1,207 @@
+// Package config composes what the gateway's packages let users set into one
+// file, decodes it strictly and reports every fault at once with its path.
+//
+// Each package owns its own settings, their defaults and their checks; this one
+// only puts them together. Unknown keys are errors, never ignored. ${NAME} and
+// ${NAME:-default} are expanded after parsing, inside any scalar, so no secret
+// needs to stand in the file.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/go-api-gateway-pro/gateway/auth"
+	"github.com/go-api-gateway-pro/gateway/cluster"
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/telemetry"
+)
+
+// Config is a whole configuration file. Server, Admin, Redis, Cluster, Log and
+// Otel belong to one node; the rest is meant to be equal on every node.
+type Config struct {
+	Server          Server                `yaml:"server"`
+	Admin           Admin                 `yaml:"admin"`
+	Redis           limiter.Config        `yaml:"redis"`
+	Cluster         cluster.Config        `yaml:"cluster"`
+	Log             telemetry.LogConfig   `yaml:"log"`
+	Otel            telemetry.TraceConfig `yaml:"otel"`
+	JWT             auth.Config           `yaml:"jwt"`
+	CORS            CORS                  `yaml:"cors"`
+	GlobalRateLimit *RateLimit            `yaml:"global_rate_limit"`
+	Routes          []Route               `yaml:"routes"`
+
+	hash  string
+	lines map[string]int
+}
+
+// Server is the data port. Host, port, limits and timeouts are fixed at start.
+type Server struct {
+	Host             string   `yaml:"host"`
+	Port             int      `yaml:"port"` // 0 picks a free one
+	ReadTimeoutMS    int      `yaml:"read_timeout_ms"`
+	WriteTimeoutMS   int      `yaml:"write_timeout_ms"`
+	IdleTimeoutMS    int      `yaml:"idle_timeout_ms"`
+	DrainDelayMS     int      `yaml:"drain_delay_ms"`   // how long the listener stays open after /ready failed
+	DrainTimeoutMS   int      `yaml:"drain_timeout_ms"` // the whole shutdown, the delay included
+	BodyLimitBytes   int      `yaml:"body_limit_bytes"`
+	HeaderLimitBytes int      `yaml:"header_limit_bytes"`
+	TrustedProxies   []string `yaml:"trusted_proxies"`
+	Builtin          Builtin  `yaml:"builtin"`
+}
+
+// Builtin says on which port a built-in endpoint stands: data, admin or off.
+type Builtin struct {
+	Metrics string `yaml:"metrics"`
+	Docs    string `yaml:"docs"`
+	OpenAPI string `yaml:"openapi"`
+}
+
+// Admin is the operators' port. Without a token it must be on loopback.
+type Admin struct {
+	Host  string `yaml:"host"`
+	Port  int    `yaml:"port"` // 0 picks a free one
+	Token string `yaml:"token"`
+}
+
+// Route is one path and what happens to requests on it.
+type Route struct {
+	Path         string      `yaml:"path"`
+	Methods      []string    `yaml:"methods"` // empty: all
+	AuthRequired bool        `yaml:"auth_required"`
+	RateLimit    *RateLimit  `yaml:"rate_limit"`
+	RateLimits   []RateLimit `yaml:"rate_limits"`
+
+	proxy.UpstreamConfig `yaml:",inline"`
+}
+
+// SetDefaults gives a new list element the proxy's defaults.
+func (r *Route) SetDefaults() { r.UpstreamConfig = proxy.DefaultUpstreamConfig() }
+
+// Limits returns the route's limits, whichever of the two keys holds them.
+func (r *Route) Limits() []RateLimit {
+	if r.RateLimit != nil {
+		return append([]RateLimit{*r.RateLimit}, r.RateLimits...)
+	}
+	return r.RateLimits
+}
+
+// RateLimit is a token bucket: RPS tokens a second, at most Burst at once.
+type RateLimit struct {
+	KeyBy string `yaml:"key_by"` // global, user or ip; empty: ip, for the whole cluster global
+	RPS   int    `yaml:"rps"`
+	Burst int    `yaml:"burst"` // 0: as RPS
+}
+
+// Limit returns the bucket's definition under an id.
+func (l *RateLimit) Limit(id string) limiter.Limit {
+	burst := l.Burst
+	if burst == 0 {
+		burst = max(l.RPS, 1)
+	}
+	return limiter.Limit{ID: id, Scope: l.KeyBy, Rate: l.RPS, Burst: burst, Period: time.Second}
+}
+
+// CORS is off while AllowOrigins is empty.
+type CORS struct {
+	AllowOrigins     []string `yaml:"allow_origins"` // "*" or scheme://host[:port]
+	AllowMethods     []string `yaml:"allow_methods"`
+	AllowHeaders     []string `yaml:"allow_headers"`
+	ExposeHeaders    []string `yaml:"expose_headers"`
+	AllowCredentials bool     `yaml:"allow_credentials"`
+	MaxAgeS          int      `yaml:"max_age_s"`
+}
+
+// Default returns the configuration of an empty file.
+func Default() Config {
+	return Config{
+		Server: Server{
+			Host: "0.0.0.0", Port: 8080,
+			ReadTimeoutMS: 5000, WriteTimeoutMS: 5000, IdleTimeoutMS: 75_000,
+			DrainDelayMS: 2000, DrainTimeoutMS: 15_000,
+			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10,
+			Builtin: Builtin{Metrics: "data", Docs: "data", OpenAPI: "data"},
+		},
+		Admin:   Admin{Host: "127.0.0.1", Port: 9901},
+		Redis:   limiter.DefaultConfig(),
+		Cluster: cluster.Config{Label: cluster.DefaultConfig().Label}, // no bind: a cluster of one
+		Log:     telemetry.DefaultLogConfig(),
+		Otel:    telemetry.DefaultTraceConfig(),
+		JWT:     auth.DefaultConfig(),
+		CORS: CORS{
+			AllowMethods: []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},
+			AllowHeaders: []string{"Authorization", "Content-Type", "X-Request-ID"},
+			MaxAgeS:      600,
+		},
+	}
+}
+
+// Read returns the file's text, which Parse takes.
+func Read(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &Problem{Text: fmt.Sprintf("cannot read the configuration: %v", err)}
+	}
+	return text, nil
+}
+
+// fillIn sets what depends on where a limit stands or on its other fields.
+func (c *Config) fillIn() {
+	if g := c.GlobalRateLimit; g != nil && g.KeyBy == "" {
+		g.KeyBy = limiter.ScopeGlobal
+	}
+	for i := range c.Routes {
+		if l := c.Routes[i].RateLimit; l != nil && l.KeyBy == "" {
+			l.KeyBy = limiter.ScopeIP
+		}
+		for j := range c.Routes[i].RateLimits {
+			if l := &c.Routes[i].RateLimits[j]; l.KeyBy == "" {
+				l.KeyBy = limiter.ScopeIP
+			}
+		}
+	}
+}
+
+// Parse decodes, expands and checks a configuration. The error joins every
+// Problem found.
+func Parse(text []byte, lookup func(name string) (string, bool)) (*Config, error) {
+	cfg := Default()
+	lines, err := decode(text, lookup, &cfg)
+	errs := flatten(err)
+	if len(errs) == 0 || lines != nil {
+		cfg.fillIn()
+		found := cfg.validate()
+		locate(found, lines)
+		errs = append(errs, withoutRepeats(found, errs)...)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	cfg.lines = lines
+	cfg.hash = clusterHash(text)
+	return &cfg, nil
+}
+
+// withoutRepeats drops problems of paths that already failed to decode: a rate
+// that is no number is one fault, not two.
+func withoutRepeats(found, decoded []error) []error {
+	failed := map[string]bool{}
+	for _, e := range decoded {
+		var p *Problem
+		if errors.As(e, &p) {
+			failed[p.Path] = true
+		}
+	}
+	return slices.DeleteFunc(found, func(e error) bool {
+		var p *Problem
+		return errors.As(e, &p) && (failed[p.Path] || failed[parent(p.Path)])
+	})
+}
+
+// Hash identifies the sections that all nodes share, as they stand in the file
+// (before expansion), independent of order and layout.
+func (c *Config) Hash() string { return c.hash }

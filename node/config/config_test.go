@@ -1,0 +1,249 @@
+package config
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// env is an environment of the given pairs.
+func env(pairs ...string) func(string) (string, bool) {
+	vars := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		vars[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
+}
+
+func TestShippedConfigIsValid(t *testing.T) {
+	text, err := os.ReadFile("../../config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Parse(text, env())
+	if err != nil {
+		t.Fatalf("the shipped config.yaml is refused: %v", err)
+	}
+	// A key that the file does not document would go unnoticed by its readers.
+	documented := maps.Clone(cfg.lines)
+	for _, key := range []string{
+		"server.idle_timeout_ms", "server.trusted_proxies", "server.builtin.docs", "admin.token", "redis.budget_ms", "redis.fallback.min_members",
+		"cluster.secret_key", "cluster.advertise", "log.access", "otel.sample_ratio", "jwt.leeway_s", "jwt.forward_claims", "cors.max_age_s",
+		"routes[0].breaker.open_ms", "routes[0].retry.backoff_ms", "routes[1].rate_limits[0].key_by",
+	} {
+		if documented[key] == 0 {
+			t.Errorf("config.yaml does not show %s", key)
+		}
+	}
+	if len(cfg.Redis.Addrs) != 0 || len(cfg.Server.TrustedProxies) != 0 || len(cfg.Cluster.Join) != 0 {
+		t.Errorf("unset variables leave list elements: %v %v %v", cfg.Redis.Addrs, cfg.Server.TrustedProxies, cfg.Cluster.Join)
+	}
+}
+
+// The file as the product was first described must keep working word for word.
+const firstDescription = `
+server: {host: "0.0.0.0", port: 8080, read_timeout_ms: 5000, write_timeout_ms: 5000}
+jwt: {secret: "a-secret-of-more-than-thirty-two-bytes", issuer: "api-gateway"}
+otel: {endpoint: "jaeger:4318", service_name: "api-gateway"}
+global_rate_limit: {rps: 1000, burst: 1200, key_by: "global"}
+routes:
+  - path: "/api/users/*"
+    upstream: "http://users-service:8080"
+    methods: ["GET", "POST", "PUT", "DELETE"]
+    strip_prefix: "/api/users"
+    auth_required: true
+    rate_limit: {rps: 100, burst: 150, key_by: "user"}
+    timeout_ms: 5000
+    retry: {attempts: 3, backoff_ms: 100}
+  - path: "/api/public/*"
+    upstream: "http://public-service:8080"
+    methods: ["GET"]
+    auth_required: false
+    rate_limit: {rps: 200, burst: 250, key_by: "ip"}
+    timeout_ms: 3000
+`
+
+func TestFirstDescriptionStillWorks(t *testing.T) {
+	cfg, err := Parse([]byte(firstDescription), env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := cfg.Routes[0]
+	want := RateLimit{KeyBy: "user", RPS: 100, Burst: 150}
+	if diff := cmp.Diff(want, *users.RateLimit); diff != "" {
+		t.Error(diff)
+	}
+	if users.Retry.Attempts != 3 || users.StripPrefix != "/api/users" || !users.AuthRequired || users.TimeoutMS != 5000 {
+		t.Errorf("route is %+v", users)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	const route = `{path: "/a", upstream: "http://a"}`
+	f := func(text string, want ...string) {
+		t.Helper()
+		_, err := Parse([]byte(text), env("SET", "x", "EMPTY", ""))
+		if err == nil {
+			t.Errorf("%q is accepted, want %q", text, want)
+			return
+		}
+		got := strings.Split(err.Error(), "\n")
+		if len(got) != len(want) {
+			t.Errorf("%q gives %d faults, want %d:\n%s", text, len(got), len(want), err)
+			return
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) {
+				t.Errorf("%q: fault %d is %q, want %q in it", text, i, got[i], want[i])
+			}
+		}
+	}
+	f("sever: {port: 1}", "sever: unknown key, allowed: admin, cluster, cors,")
+	f("server: {prot: 1}", "server.prot: unknown key, allowed: body_limit_bytes,")
+	f("server: {port: eighty}", `server.port: must be a whole number, got "eighty" (line 1)`)
+	f(`server: {port: "80"}`, `server.port: must be a whole number, got "80"`)
+	f("server: {port: 70000}", "server.port: must be between 0 and 65535, got 70000 (line 1)")
+	f("server: [1]", "server: must be a section of keys, got a list")
+	f("server: {host: example.com}", `server.host: must be an IP address or localhost, got "example.com"`)
+	f("server: {trusted_proxies: [10.0.0.0/33]}", "server.trusted_proxies[0]: ")
+	f("server: {drain_delay_ms: 20000}", "server.drain_delay_ms: must be less than drain_timeout_ms (15000), got 20000")
+	f("server: {builtin: {docs: maybe}}", `server.builtin.docs: must be one of data, admin, off, got "maybe"`)
+	f("server: {port: 1, port: 2}", "server.port: must appear once")
+	f("server: {max_in_flight: 3}", "server.max_in_flight: not supported yet")
+	f("routes: 5", `routes: must be a list, got "5"`)
+	f(`routes: [{path: "/a", upstream: "http://a", balance: p2c}]`, "routes[0].balance: not supported yet")
+	f(`routes: [{path: "/a", upstream: "http://a", auth_required: yes}]`, `routes[0].auth_required: must be true or false, got "yes"`)
+	f(`routes: [{path: "/a", upstream: "ftp://a"}]`, "routes[0].upstream: ")
+	f(`routes: [{path: "/a", upstream: "no url"}]`, "routes[0].upstream: ")
+	f(`routes: [{path: "/a", upstream: "http://a", methods: [get]}]`, `routes[0].methods[0]: must be one of GET, HEAD,`)
+	f("routes: ["+route+", "+route+"]", "routes[1].path: ")
+	f(`routes: [{path: "/health", upstream: "http://a"}]`, `routes[0].path: must not shadow the built-in /health, got "/health"`)
+	f(`routes: [{path: "/docs/*", upstream: "http://a"}]`, "routes[0].path: must not shadow the built-in /docs")
+	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: -5}}]`, "routes[0].rate_limit.rps: must be at least 1, got -5")
+	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, key_by: team}}]`, `routes[0].rate_limit.key_by: must be one of global, user, ip, got "team"`)
+	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, burst: -1}}]`, "routes[0].rate_limit.burst: must be at least 1, got -1")
+	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, strict: true}}]`, "routes[0].rate_limit.strict: not supported yet")
+	f(`routes: [{path: "/a", upstream: "http://a", auth_required: true}]`, "jwt.secret: must be set when a route has auth_required: true")
+	f("global_rate_limit: {rps: 5, key_by: ip}", `global_rate_limit.key_by: must be global here, got "ip"`)
+	f("jwt: {algorithms: [none]}", `jwt.algorithms[0]: `)
+	f("log: {level: loud}", "log.level: ")
+	f("otel: {sample_ratio: 2}", "otel.sample_ratio: ")
+	f("redis: {mode: ring}", "redis.mode: ")
+	f("redis: {addrs: [nowhere]}", "redis.addrs[0]: ")
+	f(`cluster: {bind: "0.0.0.0:7946"}`, "cluster.bind: ")
+	f("cors: {allow_origins: [example.com]}", `cors.allow_origins[0]: must be * or scheme://host[:port], got "example.com"`)
+	f(`cors: {allow_origins: ["*"], allow_credentials: true}`, "cors.allow_credentials: must be false while allow_origins has")
+	f("admin: {host: 0.0.0.0}", `admin.token: must be set when host is not loopback, got none with host "0.0.0.0"`)
+	f("admin: {token: short}", "admin.token: must have at least 16 characters, got 5")
+	f(`jwt: {secret: "${UNSET}"}`, "jwt.secret: environment variable UNSET is not set and ${UNSET} gives no default")
+	f(`jwt: {secret: "${SET"}`, `jwt.secret: must close ${ with }, got "${SET"`)
+	f(`server: {port: "${SET}"}`, `server.port: must be a whole number, got "x"`)
+	f("a: {b: 1\n", "cannot parse YAML: ")
+	f("log: {level: info}\n---\nlog: {}", "must hold one YAML document")
+	f("server: {prot: 1, port: x}\nlog: {level: loud}\n", "server.prot", "server.port", "log.level")
+}
+
+func TestLimitDefaults(t *testing.T) {
+	cfg, err := Parse([]byte(`{global_rate_limit: {rps: 5}, routes: [{path: /a, upstream: "http://a", rate_limit: {rps: 7}}]}`), env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.GlobalRateLimit.Limit("g"); got.Scope != "global" || got.Burst != 5 {
+		t.Errorf("the cluster's limit is %+v", got)
+	}
+	if got := cfg.Routes[0].RateLimit.Limit("r"); got.Scope != "ip" || got.Burst != 7 {
+		t.Errorf("the route's limit is %+v", got)
+	}
+}
+
+func TestExpand(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		got, err := expand(text, env("A", "1", "B", ""))
+		if err != nil || got != want {
+			t.Errorf("expand(%q) = %q, %v, want %q", text, got, err, want)
+		}
+	}
+	f("plain $A", "plain $A")
+	f("${A}", "1")
+	f("x${A}y${A}z", "x1y1z")
+	f("${B}", "")
+	f("${B:-d}", "d")
+	f("${C:-d}", "d")
+	f("${C:-}", "")
+	f("${C:-a:-b}", "a:-b")
+	f("$${A}", "${A}")
+	f("$${A} ${A}", "${A} 1")
+}
+
+func TestHashIgnoresLayoutEnvironmentAndNodeSections(t *testing.T) {
+	parse := func(text string) string {
+		t.Helper()
+		cfg, err := Parse([]byte(text), env("S", "some-secret"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg.Hash()
+	}
+	base := parse("jwt: {secret: \"${S}\", issuer: a}\nglobal_rate_limit: {rps: 5, key_by: global}\n")
+	same := parse("# comment\nserver: {port: 1}\nglobal_rate_limit:\n  key_by: global\n  rps: 5\njwt: {issuer: a, secret: \"${S}\"}\n")
+	other := parse("jwt: {secret: \"${S}\", issuer: a}\nglobal_rate_limit: {rps: 6, key_by: global}\n")
+	if base != same {
+		t.Errorf("order, layout or node-local sections change the hash: %s, %s", base, same)
+	}
+	if base == other {
+		t.Error("another rate has the same hash")
+	}
+}
+
+func TestFrozenNamesWhatCannotBeSwapped(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		base, err := Parse(nil, env())
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := Parse([]byte(text), env())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Frozen(base, next); !slices.Equal(want, got) {
+			t.Errorf("%q: frozen are %v, want %v", text, got, want)
+		}
+	}
+	f("server: {port: 81}", "server.port")
+	f("server: {trusted_proxies: [10.0.0.0/8], drain_delay_ms: 5}")
+	f("redis: {addrs: [\"r:6379\"]}\nlog: {level: debug}", "redis.addrs", "log.level")
+	f("jwt: {issuer: other}")
+}
+
+func TestRedactedHidesSecrets(t *testing.T) {
+	cfg, err := Parse([]byte("jwt: {secret: planted-secret}\nadmin: {token: planted-secret-token}\nredis: {password: planted-secret}\n"+
+		"cluster: {secret_key: planted-secret-key}"), env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := cfg.Redacted()
+	if text := cmp.Diff(nil, shown); strings.Contains(text, "planted") || !strings.Contains(text, "***") {
+		t.Errorf("a secret is shown: %s", text)
+	}
+	if cfg.JWT.Secret != "planted-secret" {
+		t.Error("redacting changed the running configuration")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(firstDescription)
+	f.Add("a: &a [*a]")
+	f.Add("routes: [{path: ${A:-x}}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		cfg, err := Parse([]byte(text), env())
+		if (cfg == nil) == (err == nil) {
+			t.Errorf("Parse(%q) = %v, %v", text, cfg, err)
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// nodeLocal are the sections that may differ from node to node.
+func nodeLocal() []string { return []string{"server", "admin", "cluster", "redis", "otel", "log"} }
+
+// clusterHash hashes the sections that all nodes share, unexpanded: two nodes
+// whose files differ only in environment, order or layout agree.
+func clusterHash(text []byte) string {
+	var doc map[string]any
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return "" // not reached: the text was decoded before
+	}
+	for _, section := range nodeLocal() {
+		delete(doc, section)
+	}
+	canonical, err := json.Marshal(doc) // sorts keys
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Frozen returns the paths that differ between two configurations but cannot be
+// swapped while the process runs.
+func Frozen(running, next *Config) []string {
+	var paths []string
+	paths = append(paths, changed("server", running.Server, next.Server)...)
+	paths = append(paths, changed("admin", running.Admin, next.Admin)...)
+	paths = append(paths, changed("redis", running.Redis, next.Redis)...)
+	paths = append(paths, changed("cluster", running.Cluster, next.Cluster)...)
+	paths = append(paths, changed("log", running.Log, next.Log)...)
+	paths = append(paths, changed("otel", running.Otel, next.Otel)...)
+	swappable := []string{"server.trusted_proxies", "server.drain_delay_ms", "server.drain_timeout_ms"}
+	return slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(swappable, p) })
+}
+
+// changed compares two sections key by key.
+func changed(section string, a, b any) []string {
+	var paths []string
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range va.NumField() {
+		if !reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
+			paths = append(paths, join(section, va.Type().Field(i).Tag.Get("yaml")))
+		}
+	}
+	return paths
+}
+
+// Redacted returns the configuration for people to read: every secret that is
+// set reads "***".
+func (c *Config) Redacted() map[string]any {
+	shown := *c
+	for _, secret := range []*string{&shown.JWT.Secret, &shown.Admin.Token, &shown.Redis.Password, &shown.Cluster.SecretKey} {
+		if *secret != "" {
+			*secret = "***"
+		}
+	}
+	text, err := yaml.Marshal(shown)
+	if err != nil {
+		panic("BUG: configuration does not encode: " + err.Error())
+	}
+	var out map[string]any
+	if err := yaml.Unmarshal(text, &out); err != nil {
+		panic("BUG: encoded configuration does not decode: " + err.Error())
+	}
+	return out
+}

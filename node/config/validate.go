@@ -1,0 +1,238 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-api-gateway-pro/gateway/auth"
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/proxy"
+)
+
+// validate checks every section and returns all problems.
+func (c *Config) validate() []error {
+	var errs []error
+	errs = append(errs, under("server", c.Server.Validate())...)
+	errs = append(errs, under("admin", c.Admin.Validate())...)
+	errs = append(errs, under("redis", c.Redis.Validate())...)
+	errs = append(errs, under("cluster", c.Cluster.Validate())...)
+	errs = append(errs, under("log", c.Log.Validate())...)
+	errs = append(errs, under("otel", c.Otel.Validate())...)
+	errs = append(errs, under("jwt", c.JWT.Validate())...)
+	errs = append(errs, under("cors", c.CORS.Validate())...)
+	if c.GlobalRateLimit != nil {
+		errs = append(errs, under("global_rate_limit", c.GlobalRateLimit.validateGlobal())...)
+	}
+	for i := range c.Routes {
+		errs = append(errs, under(fmt.Sprintf("routes[%d]", i), c.Routes[i].Validate())...)
+	}
+	return append(errs, c.validateTogether()...)
+}
+
+// validateTogether checks what no section can know alone.
+func (c *Config) validateTogether() []error {
+	var errs []error
+	if c.needsSecret() && c.JWT.Secret == "" {
+		errs = append(errs, &Problem{Path: "jwt.secret", Text: "must be set when a route has auth_required: true, got nothing"})
+	}
+	for i, r := range c.Routes {
+		if owner := c.Server.Builtin.owner(r.Path); owner != "" {
+			errs = append(errs, &Problem{Path: fmt.Sprintf("routes[%d].path", i),
+				Text: fmt.Sprintf("must not shadow the built-in %s, got %q", owner, r.Path)})
+		}
+	}
+	if _, err := proxy.NewRouter(c.Matches()); err != nil {
+		errs = append(errs, under("", err)...)
+	}
+	return errs
+}
+
+func (c *Config) needsSecret() bool {
+	return slices.ContainsFunc(c.Routes, func(r Route) bool { return r.AuthRequired })
+}
+
+// Matches returns what the router needs of each route, in order.
+func (c *Config) Matches() []proxy.Match {
+	out := make([]proxy.Match, len(c.Routes))
+	for i, r := range c.Routes {
+		out[i] = proxy.Match{Path: r.Path, Methods: r.Methods}
+	}
+	return out
+}
+
+// owner returns the built-in endpoint of the data port that path would shadow.
+func (b Builtin) owner(path string) string {
+	for _, p := range b.DataPaths() {
+		if path == p || strings.HasPrefix(path, p+"/") {
+			return p
+		}
+	}
+	return ""
+}
+
+// DataPaths returns the built-in paths that the data port serves.
+func (b Builtin) DataPaths() []string {
+	return append([]string{"/health", "/ready"}, b.paths("data")...)
+}
+
+// AdminPaths returns the built-in paths that the admin port serves.
+func (b Builtin) AdminPaths() []string { return b.paths("admin") }
+
+func (b Builtin) paths(port string) []string {
+	var out []string
+	for _, e := range []struct{ path, on string }{{"/metrics", b.Metrics}, {"/docs", b.Docs}, {"/openapi.json", b.OpenAPI}} {
+		if e.on == port {
+			out = append(out, e.path)
+		}
+	}
+	return out
+}
+
+// Validate returns every fault of the section.
+func (s Server) Validate() error {
+	errs := []error{
+		host("host", s.Host),
+		between("port", s.Port, 0, 65535),
+		between("read_timeout_ms", s.ReadTimeoutMS, 1, 3_600_000),
+		between("write_timeout_ms", s.WriteTimeoutMS, 1, 3_600_000),
+		between("idle_timeout_ms", s.IdleTimeoutMS, 1, 3_600_000),
+		between("drain_delay_ms", s.DrainDelayMS, 0, 600_000),
+		between("drain_timeout_ms", s.DrainTimeoutMS, 1, 3_600_000),
+		between("body_limit_bytes", s.BodyLimitBytes, 1, 1<<30),
+		between("header_limit_bytes", s.HeaderLimitBytes, 1<<10, 1<<20),
+		oneOf("builtin.metrics", s.Builtin.Metrics, "data", "admin", "off"),
+		oneOf("builtin.docs", s.Builtin.Docs, "data", "admin", "off"),
+		oneOf("builtin.openapi", s.Builtin.OpenAPI, "data", "admin", "off"),
+	}
+	if s.DrainDelayMS >= s.DrainTimeoutMS {
+		errs = append(errs, fmt.Errorf("drain_delay_ms: must be less than drain_timeout_ms (%d), got %d", s.DrainTimeoutMS, s.DrainDelayMS))
+	}
+	_, err := auth.NewAddresses(s.TrustedProxies)
+	return errors.Join(append(errs, err)...)
+}
+
+// Validate returns every fault of the section.
+func (a Admin) Validate() error {
+	errs := []error{host("host", a.Host), between("port", a.Port, 0, 65535)}
+	addr, err := netip.ParseAddr(a.Host)
+	loopback := a.Host == "localhost" || err == nil && addr.IsLoopback()
+	if a.Token == "" && !loopback {
+		errs = append(errs, fmt.Errorf("token: must be set when host is not loopback, got none with host %q", a.Host))
+	}
+	if a.Token != "" && len(a.Token) < 16 {
+		errs = append(errs, fmt.Errorf("token: must have at least 16 characters, got %d", len(a.Token)))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate returns every fault of the route.
+func (r *Route) Validate() error {
+	errs := []error{r.UpstreamConfig.Validate()}
+	if r.RateLimit != nil {
+		if len(r.RateLimits) > 0 {
+			errs = append(errs, errors.New("rate_limits: must not stand beside rate_limit, got both"))
+		}
+		errs = append(errs, prefixed("rate_limit", r.RateLimit.Validate())...)
+	}
+	scopes := map[string]bool{}
+	for i, l := range r.RateLimits {
+		at := fmt.Sprintf("rate_limits[%d]", i)
+		errs = append(errs, prefixed(at, l.Validate())...)
+		if scopes[l.KeyBy] {
+			errs = append(errs, fmt.Errorf("%s.key_by: must differ from the other limits of the route, got %q again", at, l.KeyBy))
+		}
+		scopes[l.KeyBy] = true
+	}
+	return errors.Join(errs...)
+}
+
+// Validate returns every fault of the limit.
+func (l RateLimit) Validate() error {
+	return l.Limit("limit").Validate()
+}
+
+func (l RateLimit) validateGlobal() error {
+	err := l.Validate()
+	if l.KeyBy == limiter.ScopeUser || l.KeyBy == limiter.ScopeIP {
+		err = errors.Join(err, fmt.Errorf("key_by: must be global here, got %q", l.KeyBy))
+	}
+	return err
+}
+
+// Validate returns every fault of the section.
+func (c CORS) Validate() error {
+	errs := []error{between("max_age_s", c.MaxAgeS, 0, 86_400)}
+	for i, o := range c.AllowOrigins {
+		if !isOrigin(o) {
+			errs = append(errs, fmt.Errorf("allow_origins[%d]: must be * or scheme://host[:port], got %q", i, o))
+		}
+	}
+	if c.AllowCredentials && slices.Contains(c.AllowOrigins, "*") {
+		errs = append(errs, errors.New(`allow_credentials: must be false while allow_origins has "*", got true`))
+	}
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{{"allow_methods", c.AllowMethods}, {"allow_headers", c.AllowHeaders}, {"expose_headers", c.ExposeHeaders}} {
+		for i, v := range list.values {
+			if !isToken(v) {
+				errs = append(errs, fmt.Errorf("%s[%d]: must be an HTTP token, got %q", list.name, i, v))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func isOrigin(s string) bool {
+	if s == "*" || s == "null" {
+		return s == "*"
+	}
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && s == u.Scheme+"://"+u.Host
+}
+
+// isToken reports whether s is a token of RFC 9110 §5.6.2.
+func isToken(s string) bool {
+	const special = "!#$%&'*+-.^_`|~"
+	for _, r := range s {
+		alnum := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		if !alnum && !strings.ContainsRune(special, r) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func between(path string, v, low, high int) error {
+	if v < low || v > high {
+		return fmt.Errorf("%s: must be between %d and %d, got %d", path, low, high, v)
+	}
+	return nil
+}
+
+func oneOf(path, v string, allowed ...string) error {
+	if !slices.Contains(allowed, v) {
+		return fmt.Errorf("%s: must be one of %s, got %q", path, strings.Join(allowed, ", "), v)
+	}
+	return nil
+}
+
+func host(path, v string) error {
+	if _, err := netip.ParseAddr(v); err != nil && v != "localhost" {
+		return fmt.Errorf("%s: must be an IP address or localhost, got %q", path, v)
+	}
+	return nil
+}
+
+// prefixed puts a section's path before each joined error.
+func prefixed(section string, err error) []error {
+	var out []error
+	for _, e := range flatten(err) {
+		out = append(out, fmt.Errorf("%s.%w", section, e))
+	}
+	return out
+}

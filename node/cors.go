@@ -1,0 +1,88 @@
+package node
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/node/config"
+)
+
+// cors answers for the Fetch standard's CORS protocol. It is off while no
+// origin is allowed: then the upstreams' own answers pass untouched.
+type cors struct {
+	origins     []string
+	any         bool
+	credentials bool
+	methods     string
+	headers     string
+	expose      string
+	maxAge      string
+}
+
+func newCORS(c config.CORS) *cors {
+	return &cors{
+		origins:     c.AllowOrigins,
+		any:         slices.Contains(c.AllowOrigins, "*"),
+		credentials: c.AllowCredentials,
+		methods:     strings.Join(c.AllowMethods, ", "),
+		headers:     strings.Join(c.AllowHeaders, ", "),
+		expose:      strings.Join(c.ExposeHeaders, ", "),
+		maxAge:      strconv.Itoa(c.MaxAgeS),
+	}
+}
+
+func (c *cors) enabled() bool { return len(c.origins) > 0 }
+
+// isPreflight reports whether the gateway itself answers the request.
+func (c *cors) isPreflight(req *fasthttp.Request) bool {
+	return c.enabled() && string(req.Header.Method()) == fasthttp.MethodOptions &&
+		len(req.Header.Peek("Origin")) > 0 && len(req.Header.Peek("Access-Control-Request-Method")) > 0
+}
+
+// apply sets the response's CORS headers, replacing any of the upstream.
+func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, preflight bool) {
+	if !c.enabled() {
+		return
+	}
+	for _, name := range upstreamCORS() {
+		h.Del(name)
+	}
+	if !c.any || c.credentials {
+		h.Add("Vary", "Origin")
+	}
+	origin := string(req.Header.Peek("Origin"))
+	if origin == "" || !c.any && !slices.Contains(c.origins, origin) {
+		return
+	}
+	if c.any {
+		origin = "*"
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	if c.credentials {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
+	if preflight {
+		c.applyPreflight(h)
+		return
+	}
+	if c.expose != "" {
+		h.Set("Access-Control-Expose-Headers", c.expose)
+	}
+}
+
+func (c *cors) applyPreflight(h *fasthttp.ResponseHeader) {
+	h.Set("Access-Control-Allow-Methods", c.methods)
+	h.Set("Access-Control-Allow-Headers", c.headers)
+	h.Set("Access-Control-Max-Age", c.maxAge)
+}
+
+// upstreamCORS are the headers that two answerers must not both set.
+func upstreamCORS() []string {
+	return []string{
+		"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
+		"Access-Control-Allow-Headers", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
+	}
+}

@@ -1,0 +1,137 @@
+package node
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/go-api-gateway-pro/gateway/auth"
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/telemetry"
+)
+
+// exchange is what the steps of the chain learn about one request. It belongs
+// to that request alone and is reused after it.
+type exchange struct {
+	// known from the start
+	id       string
+	method   string
+	start    time.Time
+	peer     netip.Addr // who is connected
+	client   netip.Addr // who is asking, trusted proxies looked through
+	snapshot *snapshot  // one configuration for the whole request
+
+	// learned on the way
+	span      telemetry.Span
+	preflight bool
+	builtin   string // path of the built-in endpoint, if it is one
+	route     *route
+	path      string
+	who       auth.Principal
+	verdict   limiter.Decision
+	forwarded proxy.Result
+	err       error // for the log; the client gets the public text
+	took      time.Duration
+
+	out proxy.Exchange
+}
+
+type exchangeKey struct{}
+
+//nolint:gochecknoglobals // a pool is shared by nature and holds no state
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func acquireExchange() *exchange { return exchanges.Get().(*exchange) }
+
+func releaseExchange(x *exchange) {
+	clear(x.out.Headers)
+	*x = exchange{out: proxy.Exchange{Headers: x.out.Headers[:0]}}
+	exchanges.Put(x)
+}
+
+func setExchange(c fiber.Ctx, x *exchange) { c.RequestCtx().SetUserValue(exchangeKey{}, x) }
+
+func exchangeOf(c fiber.Ctx) *exchange {
+	return c.RequestCtx().UserValue(exchangeKey{}).(*exchange)
+}
+
+// begin fills in what is known before the first step. Strings are cloned: those
+// of the request live in buffers that forwarding rewrites.
+func (x *exchange) begin(c fiber.Ctx, now time.Time, s *snapshot) {
+	ctx := c.RequestCtx()
+	x.start = now
+	x.snapshot = s
+	x.method = methodName(ctx.Method())
+	x.id = requestID(ctx.Request.Header.Peek(fiber.HeaderXRequestID))
+	x.peer = peerAddress(ctx.RemoteAddr())
+	x.client = s.addresses.Client(x.peer, func(yield func(string) bool) {
+		for _, line := range ctx.Request.Header.PeekAll(fiber.HeaderXForwardedFor) {
+			if !yield(string(line)) {
+				return
+			}
+		}
+	})
+}
+
+// label is the route as metrics, traces and the log name it: a template, never
+// a path.
+func (x *exchange) label() string {
+	switch {
+	case x.route != nil:
+		return x.route.label
+	case x.builtin != "":
+		return x.builtin
+	case x.preflight:
+		return "preflight"
+	}
+	return "unmatched"
+}
+
+// metrics returns the pre-resolved series of the request's route.
+func (x *exchange) metrics(n *Node) *telemetry.Route {
+	if x.route != nil {
+		return x.route.metrics
+	}
+	return n.requests.Route(x.label())
+}
+
+func (x *exchange) endSpan(c fiber.Ctx) {
+	if !x.span.Sampled() {
+		x.span.End(telemetry.SpanEnd{})
+		return
+	}
+	end := telemetry.SpanEnd{
+		Method: x.method, Route: x.label(), Path: string(c.RequestCtx().URI().PathOriginal()), Scheme: "http",
+		Client: x.client.String(), UserAgent: strings.Clone(c.Get(fiber.HeaderUserAgent)),
+		Status: c.Response().StatusCode(),
+	}
+	if x.err != nil {
+		end.ErrorType = problemOf(x.err).code
+	}
+	x.span.End(end)
+}
+
+// methodName returns a constant string for the usual methods.
+func methodName(m []byte) string {
+	switch string(m) {
+	case "GET":
+		return "GET"
+	case "POST":
+		return "POST"
+	case "PUT":
+		return "PUT"
+	case "DELETE":
+		return "DELETE"
+	case "PATCH":
+		return "PATCH"
+	case "HEAD":
+		return "HEAD"
+	case "OPTIONS":
+		return "OPTIONS"
+	}
+	return string(m)
+}

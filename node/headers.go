@@ -1,0 +1,104 @@
+package node
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/proxy"
+)
+
+// maxRequestID bounds an id that a client may choose.
+const maxRequestID = 128
+
+// requestID keeps a sane inbound id (at most 128 visible ASCII characters) and
+// makes one otherwise.
+func requestID(inbound []byte) string {
+	if !isSaneID(inbound) {
+		return newRequestID()
+	}
+	return string(inbound)
+}
+
+func isSaneID(id []byte) bool {
+	for _, b := range id {
+		if b <= ' ' || b > '~' {
+			return false
+		}
+	}
+	return len(id) > 0 && len(id) <= maxRequestID
+}
+
+// newRequestID returns 128 random bits. It names a request and guards nothing,
+// so the runtime's generator is good enough.
+func newRequestID() string {
+	var raw [16]byte
+	binary.LittleEndian.PutUint64(raw[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
+	return hex.EncodeToString(raw[:])
+}
+
+// peerAddress returns the address of the connection's other end.
+func peerAddress(addr net.Addr) netip.Addr {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	parsed, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.IPv4Unspecified()
+	}
+	return parsed.Addr().Unmap()
+}
+
+// setResponseHeaders is the chain's last step.
+func (n *Node) setResponseHeaders(c fiber.Ctx, x *exchange) {
+	h := &c.Response().Header
+	h.Set(fiber.HeaderXRequestID, x.id)
+	x.snapshot.cors.apply(&c.RequestCtx().Request, h, x.preflight)
+	setLimitHeaders(h, &x.verdict)
+	if open, ok := errors.AsType[*proxy.OpenError](x.err); ok {
+		h.Set(fiber.HeaderRetryAfter, seconds(open.RetryAfter))
+	}
+	if n.draining.Load() {
+		c.Response().SetConnectionClose()
+	}
+}
+
+// setLimitHeaders tells the client its bucket. The cluster's global bucket is
+// nobody's business: a denial by it carries Retry-After alone.
+func setLimitHeaders(h *fasthttp.ResponseHeader, d *limiter.Decision) {
+	if d.Source == limiter.SourceNone {
+		return
+	}
+	if !d.Allowed {
+		h.Set(fiber.HeaderRetryAfter, seconds(d.RetryAfter))
+	}
+	if d.Limit == nil || d.Limit.Scope == "global" {
+		return
+	}
+	window := seconds(d.Limit.Period * time.Duration(d.Limit.Burst) / time.Duration(d.Limit.Rate))
+	reset := seconds(d.ResetAfter)
+	if d.Remaining == 0 {
+		reset = seconds(d.RetryAfter)
+	}
+	limit, remaining := strconv.Itoa(d.Limit.Burst), strconv.Itoa(d.Remaining)
+	h.Set("RateLimit-Policy", `"`+d.Limit.Scope+`";q=`+limit+`;w=`+window)
+	h.Set("RateLimit", `"`+d.Limit.Scope+`";r=`+remaining+`;t=`+reset)
+	h.Set("X-RateLimit-Limit", limit)
+	h.Set("X-RateLimit-Remaining", remaining)
+	h.Set("X-RateLimit-Reset", reset)
+}
+
+// seconds rounds up to whole seconds, at least one.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
+}

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps the date for the whole process, and its workers and idle
+		// connections end by themselves, seconds after they were stopped.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		// The tests' own keep-alive client connections.
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+	)
+}
+
+func TestTeardownRunsInReverseAndNamesFailures(t *testing.T) {
+	var order []string
+	var stack teardown
+	for _, name := range []string{"first", "second", "third"} {
+		stack.push(name, func(context.Context) error {
+			order = append(order, name)
+			if name == "second" {
+				return errors.New("stuck")
+			}
+			return nil
+		})
+	}
+	err := stack.run(t.Context())
+	if !slices.Equal(order, []string{"third", "second", "first"}) {
+		t.Errorf("order is %v", order)
+	}
+	if err == nil || err.Error() != "cannot stop second: stuck" {
+		t.Errorf("error is %v", err)
+	}
+	if stack.run(t.Context()) != nil || len(order) != 3 {
+		t.Error("a second run undoes again")
+	}
+}
+
+func TestNewUndoesWhatItBuilt(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	f := func(text, want string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := New(Options{Path: path, Log: io.Discard, Lookup: func(string) (string, bool) { return "", false }})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New gives %v, want %q", err, want)
+		}
+	}
+	f("server: {host: 127.0.0.1, port: "+port+"}\nadmin: {port: 0}", "cannot listen on server.host, server.port")
+	f("server: {host: 127.0.0.1, port: 0}\nadmin: {port: "+port+"}", "cannot listen on admin.host, admin.port")
+	f(`cluster: {bind: "127.0.0.1:`+port+`"}`, "cannot start gossip")
+	// goleak in TestMain fails if anything of the three is still running.
+}
+
+// Clients behind a balancer that watches /ready lose nothing when the node stops:
+// every request that was sent is answered.
+func TestStopUnderLoadLosesNoRequest(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	n := startIn(t, ctx, strings.Replace(oneRoute, "rps: 1, burst: 2", "rps: 100000", 1), "drain_delay_ms: 500")
+	var answered, lost, parted atomic.Int64
+	var unready atomic.Bool
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			client := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+			defer client.CloseIdleConnections()
+			for !unready.Load() {
+				resp, err := client.Get("http://" + n.Addr() + "/v1")
+				if err != nil {
+					t.Error(err)
+					lost.Add(1)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					lost.Add(1)
+				}
+				if resp.Close {
+					parted.Add(1)
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	eventually(t, "load", func() bool { return answered.Load() > 500 })
+	stop()
+	eventually(t, "answers that end their connection", func() bool { return parted.Load() > 8 })
+	if got := n.do("GET", "/ready").StatusCode; got != http.StatusServiceUnavailable {
+		t.Errorf("/ready answers %d while draining", got)
+	}
+	unready.Store(true)
+	clients.Wait()
+	if lost.Load() > 0 {
+		t.Errorf("%d requests were lost, %d answered", lost.Load(), answered.Load())
+	}
+}
+
+// Log lines that wait when the node stops are written, not dropped.
+func TestStopFlushesTheAccessLog(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	n := startIn(t, ctx, oneRoute, "drain_delay_ms: 0")
+	n.do("GET", "/v1", "X-Request-ID: the-last-one")
+	stop()
+	if err := <-n.stopped; err != nil {
+		t.Fatal(err)
+	}
+	n.stopped <- nil
+	if !strings.Contains(n.logs.String(), "the-last-one") {
+		t.Error("the last request's line is lost")
+	}
+}

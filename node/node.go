@@ -1,0 +1,295 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+
+	"github.com/go-api-gateway-pro/gateway/cluster"
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/node/admin"
+	"github.com/go-api-gateway-pro/gateway/node/config"
+	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/telemetry"
+)
+
+// Options are a node's dependencies. Settings come from the file at Path.
+type Options struct {
+	Path    string                           // the configuration file
+	Lookup  func(name string) (string, bool) // the environment; nil: the process's
+	Log     io.Writer                        // JSON lines; nil: standard output
+	Now     func() time.Time                 // nil: time.Now
+	Version string
+}
+
+// Node is one gateway. All methods may be called concurrently.
+type Node struct {
+	// fixed at New
+	path    string
+	lookup  func(name string) (string, bool)
+	now     func() time.Time
+	name    string // unique per process start
+	version string
+	started time.Time
+
+	// live as long as the node
+	logger     zerolog.Logger
+	access     zerolog.Logger
+	registry   *prometheus.Registry
+	requests   *telemetry.Requests
+	tracing    *telemetry.Tracing
+	peer       *cluster.Peer
+	statuses   *cluster.Rows
+	share      func([]byte)
+	limiter    *limiter.Limiter
+	backends   *proxy.Backends
+	builtins   map[string]builtin
+	app        *fiber.App
+	data       net.Listener
+	admin      *admin.Server
+	weakSecret prometheus.Gauge
+	drift      prometheus.Gauge
+	vitals     vitals
+	teardown   teardown
+	inside     context.Context // ends after the drain; what runs beside requests lives in it
+	background sync.WaitGroup
+
+	// swapped by a reload
+	reloads  *reloader
+	snapshot atomic.Pointer[snapshot]
+
+	draining atomic.Bool
+	drifted  atomic.Bool
+}
+
+// New builds a node and binds its ports, but serves nothing yet. Parts are built
+// in dependency order, each with its teardown beside it; if one fails, those
+// before it are undone.
+//
+//	1 logs, metrics, traces
+//	2 cluster ──▶ 3 limiter (needs the number of members)
+//	4 backends ──▶ 5 snapshot ──▶ 6 data port
+//	                          └─▶ 7 admin port
+func New(opts Options) (_ *Node, err error) {
+	n := newNode(opts)
+	text, err := config.Read(n.path)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := n.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.teardown.run(context.Background()))
+		}
+	}()
+
+	if err := n.observeWith(cfg, opts.Log); err != nil {
+		return nil, err
+	}
+
+	n.peer, err = cluster.New(cluster.Options{
+		Config: cfg.Cluster, Name: n.name, Version: n.version, Log: n.logger, Registerer: n.registry, Now: n.now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot start gossip: %w", err)
+	}
+	n.teardown.push("cluster", n.peer.Leave)
+	n.statuses = cluster.NewRows(n.name, statusTTL, n.now)
+	n.share = n.peer.Share("status", n.statuses) // must precede Join
+
+	n.limiter, err = limiter.New(limiter.Options{
+		Config: n.keyed(cfg), Size: n.peer.Size, Now: n.now, Log: n.logger, Registerer: n.registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the limiter: %w", err)
+	}
+	n.teardown.push("limiter", func(context.Context) error { return n.limiter.Close() })
+
+	n.backends = proxy.NewBackends(proxy.Options{
+		Log: n.logger, Registerer: n.registry, Now: n.now, Tracer: n.tracing.Tracer(), Inject: n.tracing.Inject,
+	})
+	n.teardown.push("backends", func(context.Context) error { n.backends.Close(); return nil })
+
+	n.builtins = n.newBuiltins(cfg)
+	first, err := n.compile(cfg)
+	if err != nil {
+		return nil, err
+	}
+	n.reloads.text = text
+	n.apply(first)
+	n.recordReload(nil)
+
+	if n.data, err = listen(cfg.Server.Host, cfg.Server.Port); err != nil {
+		return nil, fmt.Errorf("cannot listen on server.host, server.port: %w", err)
+	}
+	n.teardown.push("data listener", func(context.Context) error { return closed(n.data.Close()) })
+	n.app = n.newApp()
+	n.tuneServer()
+
+	if err := n.openAdmin(cfg.Admin); err != nil {
+		return nil, err
+	}
+	inside, cancel := context.WithCancel(context.Background())
+	n.inside = inside
+	n.teardown.push("background", func(context.Context) error { cancel(); n.background.Wait(); return nil })
+	n.teardown.push("requests", n.drain) // last on the stack: the first to go
+	return n, nil
+}
+
+func newNode(opts Options) *Node {
+	now := opts.Now
+	if now == nil {
+		now = time.Now
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n := &Node{
+		path: opts.Path, lookup: lookupOrEnv(opts.Lookup), now: now, name: uniqueName(), version: opts.Version,
+		started: now(), registry: registry, reloads: newReloader(registry),
+		weakSecret: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gateway_weak_secret", Help: "Whether jwt.secret is the shipped one or too short (1)."}),
+		drift: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gateway_cluster_config_versions", Help: "How many different configurations the live members run; more than 1 is drift."}),
+	}
+	registry.MustRegister(n.weakSecret, n.drift)
+	return n
+}
+
+// uniqueName names a process start: a restarted node must not be taken for the
+// one that died.
+func uniqueName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "gateway"
+	}
+	var random [3]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return host + "-" + hex.EncodeToString(random[:])
+}
+
+// observeWith opens logs, metrics and traces.
+func (n *Node) observeWith(cfg *config.Config, out io.Writer) error {
+	if out == nil {
+		out = os.Stdout
+	}
+	n.logger = telemetry.NewLogger(out, cfg.Log).With().Str("node", n.name).Logger()
+	lines := telemetry.NewLogWriter(out, accessQueue, n.registry)
+	n.teardown.push("access log", lines.Close)
+	n.access = telemetry.NewLogger(lines, cfg.Log)
+	n.requests = telemetry.NewRequests(n.registry)
+	telemetry.BuildInfo(n.registry, n.version, runtime.Version())
+	tracing, err := telemetry.NewTracing(cfg.Otel, n.logger, n.registry)
+	if err != nil {
+		return fmt.Errorf("cannot start tracing: %w", err)
+	}
+	n.tracing = tracing
+	n.teardown.push("traces", n.tracing.Close)
+	return nil
+}
+
+// keyed gives the limiter a key prefix of its cluster's own, so that two
+// clusters can share one Redis.
+func (n *Node) keyed(cfg *config.Config) limiter.Config {
+	c := cfg.Redis
+	if c.KeyPrefix == "" {
+		c.KeyPrefix = cfg.Cluster.Label
+	}
+	return c
+}
+
+func (n *Node) openAdmin(cfg config.Admin) error {
+	var err error
+	n.admin, err = admin.New(admin.Options{
+		Addr: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), Token: cfg.Token, Log: n.logger,
+		Cluster: func() any { return n.clusterView() },
+		Config:  func() any { return n.snapshot.Load().config.Redacted() },
+		Builtin: n.adminBuiltins(),
+	})
+	if err != nil {
+		return fmt.Errorf("cannot listen on admin.host, admin.port: %w", err)
+	}
+	n.teardown.push("admin port", n.admin.Close)
+	return nil
+}
+
+// Run joins the cluster and serves until ctx ends or the listener fails. It
+// returns after requests in flight have drained and everything New made is gone,
+// within server.drain_timeout_ms.
+func (n *Node) Run(ctx context.Context) error {
+	watcher, err := newWatcher(n.path)
+	if err != nil {
+		return errors.Join(err, n.stop())
+	}
+	n.background.Go(func() { n.peer.Join(n.inside) })
+	n.background.Go(func() { n.watch(n.inside, watcher) })
+	n.background.Go(func() { n.publish(n.inside) })
+	n.admin.Serve()
+
+	failed := make(chan error, 1)
+	go func() { failed <- n.app.Server().Serve(patient{n.data}) }()
+	n.logger.Info().Str("version", n.version).Stringer("addr", n.data.Addr()).Str("admin", n.admin.Addr()).Msg("serving")
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		err = fmt.Errorf("cannot serve on %s: %w", n.data.Addr(), err)
+	}
+	return errors.Join(err, n.stop(), watcher.Close())
+}
+
+// stop undoes everything New made.
+func (n *Node) stop() error {
+	limit := time.Duration(n.snapshot.Load().config.Server.DrainTimeoutMS) * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	n.logger.Info().Msg("stopping")
+	return n.teardown.run(ctx)
+}
+
+// drain lets requests in flight finish: /ready fails first, the listener stays
+// open for drain_delay_ms so that the balancer sees it and every answer asks for
+// a new connection; only then it closes.
+func (n *Node) drain(ctx context.Context) error {
+	n.draining.Store(true)
+	delay := time.Duration(n.snapshot.Load().config.Server.DrainDelayMS) * time.Millisecond
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+	}
+	// The rest of the teardown needs time of its own.
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*3/4)
+		defer cancel()
+	}
+	if err := n.app.Server().ShutdownWithContext(ctx); err != nil {
+		n.logger.Warn().Err(err).Msg("requests were still in flight after the drain, cutting them off")
+	}
+	return nil
+}
+
+// Addr returns the data port's address; AdminAddr the admin port's.
+func (n *Node) Addr() string { return n.data.Addr().String() }
+
+// AdminAddr returns the admin port's address.
+func (n *Node) AdminAddr() string { return n.admin.Addr() }
+
+// Name returns the node's name in the cluster.
+func (n *Node) Name() string { return n.name }

@@ -1,0 +1,185 @@
+// Package openapi describes the configured routes as an OpenAPI 3.0 document.
+//
+// A gateway knows its routes' paths, methods, guards and limits, not the bodies
+// of the services behind them: the document says what the gateway itself does.
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-api-gateway-pro/gateway/node/config"
+)
+
+type (
+	document struct {
+		OpenAPI    string                          `json:"openapi"`
+		Info       info                            `json:"info"`
+		Paths      map[string]map[string]operation `json:"paths"`
+		Components components                      `json:"components"`
+	}
+	info struct {
+		Title       string `json:"title"`
+		Version     string `json:"version"`
+		Description string `json:"description"`
+	}
+	operation struct {
+		OperationID string                `json:"operationId"`
+		Summary     string                `json:"summary"`
+		Description string                `json:"description,omitempty"`
+		Tags        []string              `json:"tags"`
+		Parameters  []parameter           `json:"parameters,omitempty"`
+		Security    []map[string][]string `json:"security,omitempty"`
+		Responses   map[string]response   `json:"responses"`
+	}
+	parameter struct {
+		Name        string            `json:"name"`
+		In          string            `json:"in"`
+		Required    bool              `json:"required"`
+		Description string            `json:"description"`
+		Schema      map[string]string `json:"schema"`
+	}
+	response struct {
+		Description string             `json:"description"`
+		Content     map[string]content `json:"content,omitempty"`
+	}
+	content struct {
+		Schema map[string]string `json:"schema"`
+	}
+	components struct {
+		SecuritySchemes map[string]map[string]string `json:"securitySchemes"`
+		Schemas         map[string]any               `json:"schemas"`
+	}
+)
+
+// Document renders the configuration's routes and the built-in endpoints.
+func Document(cfg *config.Config, version string) ([]byte, error) {
+	doc := document{
+		OpenAPI:    "3.0.3",
+		Info:       info{Title: "API gateway", Version: version, Description: "The routes this gateway serves, generated from its running configuration."},
+		Paths:      map[string]map[string]operation{},
+		Components: shared(),
+	}
+	for _, path := range cfg.Server.Builtin.DataPaths() {
+		doc.Paths[path] = map[string]operation{"get": builtin(path)}
+	}
+	for i := range cfg.Routes {
+		addRoute(doc.Paths, &cfg.Routes[i])
+	}
+	out, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the OpenAPI document: %w", err)
+	}
+	return out, nil
+}
+
+func builtin(path string) operation {
+	return operation{
+		OperationID: operationID("get", path), Summary: "Built-in endpoint " + path, Tags: []string{"gateway"},
+		Responses: map[string]response{"200": {Description: "OK"}},
+	}
+}
+
+// addRoute adds an operation per method. A trailing wildcard is a path of its
+// own beside the bare prefix.
+func addRoute(paths map[string]map[string]operation, r *config.Route) {
+	bare, wild := strings.CutSuffix(r.Path, "/*")
+	if bare == "" {
+		bare = "/"
+	}
+	templates := []string{bare}
+	if wild {
+		templates = append(templates, strings.TrimSuffix(bare, "/")+"/{path}")
+	}
+	for _, template := range templates {
+		if paths[template] == nil {
+			paths[template] = map[string]operation{}
+		}
+		for _, method := range methods(r) {
+			paths[template][method] = routeOperation(r, method, template)
+		}
+	}
+}
+
+// methods lists a route's methods as OpenAPI names them; CONNECT has no name
+// there.
+func methods(r *config.Route) []string {
+	if len(r.Methods) == 0 {
+		return []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+	}
+	var out []string
+	for _, m := range r.Methods {
+		if m != "CONNECT" {
+			out = append(out, strings.ToLower(m))
+		}
+	}
+	return out
+}
+
+func routeOperation(r *config.Route, method, template string) operation {
+	op := operation{
+		OperationID: operationID(method, template),
+		Summary:     strings.ToUpper(method) + " " + template,
+		Description: describe(r),
+		Tags:        []string{r.Path},
+		Responses: map[string]response{
+			"default": {Description: "The upstream's answer"},
+			"502":     failure("The upstream did not answer properly"),
+			"503":     failure("No upstream is available"),
+			"504":     failure("The upstream did not answer in time"),
+		},
+	}
+	if strings.HasSuffix(template, "/{path}") {
+		op.Parameters = []parameter{{Name: "path", In: "path", Required: true,
+			Description: "What follows; may hold further slashes", Schema: map[string]string{"type": "string"}}}
+	}
+	if r.AuthRequired {
+		op.Security = []map[string][]string{{"bearer": {}}}
+		op.Responses["401"] = failure("The bearer token is missing or not valid")
+	}
+	if len(r.Limits()) > 0 {
+		op.Responses["429"] = failure("Too many requests; Retry-After says when to come back")
+	}
+	return op
+}
+
+// describe puts the route's limits into words.
+func describe(r *config.Route) string {
+	var lines []string
+	for _, l := range r.Limits() {
+		limit := l.Limit("")
+		lines = append(lines, "At most "+strconv.Itoa(limit.Rate)+" requests/s per "+l.KeyBy+" (burst "+strconv.Itoa(limit.Burst)+").")
+	}
+	return strings.Join(lines, " ")
+}
+
+func failure(text string) response {
+	return response{Description: text, Content: map[string]content{
+		"application/problem+json": {Schema: map[string]string{"$ref": "#/components/schemas/Problem"}},
+	}}
+}
+
+// operationID is unique in the document: the method and the path's words.
+func operationID(method, path string) string {
+	words := strings.FieldsFunc(path, func(r rune) bool { return !strings.ContainsRune(idRunes, r) })
+	return strings.Join(slices.Concat([]string{method}, words), "_")
+}
+
+const idRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
+
+func shared() components {
+	text := map[string]string{"type": "string"}
+	return components{
+		SecuritySchemes: map[string]map[string]string{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+		Schemas: map[string]any{"Problem": map[string]any{
+			"type":     "object",
+			"required": []string{"type", "title", "status", "code", "request_id"},
+			"properties": map[string]any{
+				"type": text, "title": text, "status": map[string]string{"type": "integer"}, "code": text, "request_id": text,
+			},
+		}},
+	}
+}

@@ -1,0 +1,200 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-api-gateway-pro/gateway/auth"
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/node/config"
+	"github.com/go-api-gateway-pro/gateway/node/openapi"
+	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/telemetry"
+)
+
+// maxBuckets is how many buckets one request can meet: the cluster's and one of
+// each scope of its route.
+const maxBuckets = 4
+
+// A stranger who fails to authenticate may try this often a second, if the
+// route has no ip limit of its own.
+const strangerRPS = 20
+
+// snapshot is one configuration, compiled. It is built whole, stored once and
+// never written again; a request works with one snapshot from start to end.
+type snapshot struct {
+	config          *config.Config
+	router          *proxy.Router
+	routes          []*route
+	addresses       *auth.Addresses
+	identityHeaders []string // client copies of these are removed
+	cors            *cors
+	openapi         []byte
+}
+
+// route is a configured route with everything a request on it needs.
+type route struct {
+	label    string
+	timeout  time.Duration
+	verifier *auth.Verifier // nil: anyone may
+	global   *limiter.Limit // the cluster's bucket, nil without one
+	limits   []scopedLimit
+	knocking limiter.Limit // what failed authentications are charged to
+	upstream *proxy.Upstream
+	metrics  *telemetry.Route
+}
+
+// scopedLimit is a limit of a route. A user limit has a second identity for
+// requests without a verified user, which count by ip: no user id can be chosen
+// to look like an address.
+type scopedLimit struct {
+	limit, byIP limiter.Limit
+}
+
+// compile builds a snapshot. It changes nothing that is running.
+func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
+	router, err := proxy.NewRouter(cfg.Matches())
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := auth.NewAddresses(cfg.Server.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{config: cfg, router: router, addresses: addresses, cors: newCORS(cfg.CORS)}
+	verifier, err := n.newVerifier(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if verifier != nil {
+		s.identityHeaders = verifier.HeaderNames()
+	}
+	ids := limitIDs(cfg.Routes)
+	for i := range cfg.Routes {
+		s.routes = append(s.routes, n.newRoute(cfg, &cfg.Routes[i], ids[i]))
+		if cfg.Routes[i].AuthRequired {
+			s.routes[i].verifier = verifier
+		}
+	}
+	s.openapi, err = openapi.Document(cfg, n.version)
+	return s, err
+}
+
+// newVerifier returns nil when no secret is configured; then no route requires
+// authentication either.
+func (n *Node) newVerifier(cfg *config.Config) (*auth.Verifier, error) {
+	if cfg.JWT.Secret == "" {
+		return nil, nil
+	}
+	verifier, err := auth.NewVerifier(cfg.JWT, n.now)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use jwt: %w", err)
+	}
+	return verifier, nil
+}
+
+func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
+	out := &route{
+		label:    r.Path,
+		timeout:  time.Duration(r.TimeoutMS) * time.Millisecond,
+		upstream: n.backends.Upstream(r.UpstreamConfig),
+		metrics:  n.requests.Route(r.Path),
+		knocking: limiter.Limit{ID: "strangers", Scope: "ip", Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
+	}
+	if cfg.GlobalRateLimit != nil {
+		limit := cfg.GlobalRateLimit.Limit("global")
+		limit.Scope = "global"
+		out.global = &limit
+	}
+	for _, l := range r.Limits() {
+		scoped := scopedLimit{limit: l.Limit(id + "|" + l.KeyBy), byIP: l.Limit(id + "|user-ip")}
+		out.limits = append(out.limits, scoped)
+		if l.KeyBy == "ip" {
+			out.knocking = scoped.limit
+		}
+	}
+	return out
+}
+
+// limitIDs names each route's buckets: by its path, or by methods and path
+// where routes share a path.
+func limitIDs(routes []config.Route) []string {
+	count := map[string]int{}
+	for _, r := range routes {
+		count[r.Path]++
+	}
+	ids := make([]string, len(routes))
+	for i, r := range routes {
+		ids[i] = r.Path
+		if count[r.Path] > 1 {
+			ids[i] = strings.Join(r.Methods, ",") + " " + r.Path
+		}
+	}
+	return ids
+}
+
+// match finds a request's route.
+func (s *snapshot) match(method, path string) (*route, error) {
+	i, err := s.router.Match(method, path)
+	if err != nil {
+		return nil, err
+	}
+	return s.routes[i], nil
+}
+
+// buckets appends what a request on the route is charged to.
+func (r *route) buckets(to []limiter.Bucket, x *exchange) []limiter.Bucket {
+	if r.global != nil {
+		to = append(to, limiter.Bucket{Limit: r.global, Cost: 1})
+	}
+	for i := range r.limits {
+		to = append(to, r.limits[i].bucket(x))
+	}
+	return to
+}
+
+func (l *scopedLimit) bucket(x *exchange) limiter.Bucket {
+	switch {
+	case l.limit.Scope == "global":
+		return limiter.Bucket{Limit: &l.limit, Cost: 1}
+	case l.limit.Scope == "user" && x.who.User != "":
+		return limiter.Bucket{Limit: &l.limit, Key: x.who.User, Cost: 1}
+	case l.limit.Scope == "user":
+		return limiter.Bucket{Limit: &l.byIP, Key: auth.LimitKey(x.client), Cost: 1}
+	default:
+		return limiter.Bucket{Limit: &l.limit, Key: auth.LimitKey(x.client), Cost: 1}
+	}
+}
+
+// stranger is the bucket of a failed authentication.
+func (r *route) stranger(x *exchange) limiter.Bucket {
+	return limiter.Bucket{Limit: &r.knocking, Key: auth.LimitKey(x.client), Cost: 1}
+}
+
+// limitIDs lists the limits whose state must be kept.
+func (s *snapshot) limitIDs() map[string]bool {
+	ids := map[string]bool{"strangers": true, "global": true}
+	for _, r := range s.routes {
+		for _, l := range r.limits {
+			ids[l.limit.ID], ids[l.byIP.ID] = true, true
+		}
+	}
+	return ids
+}
+
+func (s *snapshot) labels() map[string]bool {
+	labels := map[string]bool{"unmatched": true, "preflight": true}
+	for _, r := range s.routes {
+		labels[r.label] = true
+	}
+	return labels
+}
+
+func (s *snapshot) upstreams() []*proxy.Upstream {
+	out := make([]*proxy.Upstream, len(s.routes))
+	for i, r := range s.routes {
+		out[i] = r.upstream
+	}
+	return out
+}

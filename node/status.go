@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/go-api-gateway-pro/gateway/proxy"
+)
+
+const (
+	statusEvery = time.Second
+	statusTTL   = 10 * time.Second
+)
+
+// status is the row about itself that each node shows the others. Nothing is
+// decided by it.
+type status struct {
+	UptimeS  int64                 `json:"uptime_s"`
+	Mode     string                `json:"mode"`
+	Health   int                   `json:"health_score"`
+	RPS      uint64                `json:"rps"`
+	P99MS    float64               `json:"p99_ms"`
+	Errors   uint64                `json:"errors_5xx"`
+	Draining bool                  `json:"draining,omitempty"`
+	Config   configStatus          `json:"config"`
+	Breakers []proxy.BreakerStatus `json:"breakers,omitempty"`
+}
+
+// publish shares this node's row every second until ctx ends.
+func (n *Node) publish(ctx context.Context) {
+	ticker := time.NewTicker(statusEvery)
+	defer ticker.Stop()
+	for {
+		n.publishOnce()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (n *Node) publishOnce() {
+	row, err := json.Marshal(n.ownStatus(n.vitals.take()))
+	if err != nil {
+		n.logger.Error().Err(err).Msg("cannot encode the node's status")
+		return
+	}
+	n.share(n.statuses.Set(row))
+	n.watchDrift()
+}
+
+func (n *Node) ownStatus(r reading) status {
+	return status{
+		UptimeS:  int64(n.now().Sub(n.started).Seconds()),
+		Mode:     n.limiter.Mode(),
+		Health:   n.peer.HealthScore(),
+		RPS:      r.requests,
+		P99MS:    float64(r.p99.Microseconds()) / 1000,
+		Errors:   r.errors,
+		Draining: n.draining.Load(),
+		Config:   n.configStatus(),
+		Breakers: n.failingBreakers(),
+	}
+}
+
+func (n *Node) failingBreakers() []proxy.BreakerStatus {
+	var out []proxy.BreakerStatus
+	for _, b := range n.backends.Breakers() {
+		if b.State != "closed" {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// watchDrift counts the configurations that live members run and logs when they
+// start and cease to differ.
+func (n *Node) watchDrift() {
+	hashes := map[string]bool{}
+	for _, s := range n.liveStatuses() {
+		hashes[s.Config.Hash] = true
+	}
+	n.drift.Set(float64(len(hashes)))
+	drifted := len(hashes) > 1
+	if drifted == n.drifted.Swap(drifted) {
+		return
+	}
+	if drifted {
+		n.logger.Warn().Int("versions", len(hashes)).Msg("members run different configurations")
+		return
+	}
+	n.logger.Info().Msg("all members run the same configuration")
+}
+
+// liveStatuses returns the newest row of every live member, by name.
+func (n *Node) liveStatuses() map[string]status {
+	live := map[string]bool{}
+	for _, m := range n.peer.Members() {
+		live[m.Name] = true
+	}
+	n.statuses.Retain(func(owner string) bool { return live[owner] || owner == n.name })
+	out := map[string]status{}
+	for _, row := range n.statuses.All() {
+		var s status
+		if live[row.Owner] && json.Unmarshal(row.Payload, &s) == nil {
+			out[row.Owner] = s
+		}
+	}
+	return out
+}
