@@ -109,12 +109,11 @@ func (a *ask) outcome() Source {
 }
 
 // settle derives the outcome from the results.
-func (a *ask) settle() bool {
+func (a *ask) settle() {
 	a.allowed = true
 	for i := range a.results {
 		a.allowed = a.allowed && a.results[i].Allowed > 0
 	}
-	return a.allowed
 }
 
 // decision turns the results into the answer to the caller.

@@ -123,7 +123,7 @@ func TestProber(t *testing.T) {
 		if b.closed() || probes != 6 {
 			t.Errorf("closed %v after %d probes, want open after 6", b.closed(), probes)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if !b.closed() || probes != 9 || closes != 1 || warmed != 2 {
 			t.Errorf("closed %v, probes %d, closes %d, warmed %d; want true, 9, 1, 2", b.closed(), probes, closes, warmed)

@@ -104,6 +104,7 @@ func newLocal(o Options) *Limiter {
 }
 
 func (l *Limiter) addRedis(o Options, addr string) {
+	muteClientLog()
 	l.remote = &remote{
 		client:  newClient(o.Config, addr, o.Dial),
 		digest:  scriptDigest(),

@@ -61,7 +61,7 @@ func newStore(maxKeys int) *store {
 
 // take decides a by the share of one of so many members, and charges all of its
 // buckets or none.
-func (s *store) take(a *ask, now int64, members int) bool {
+func (s *store) take(a *ask, now int64, members int) {
 	mask := s.locate(a)
 	s.lock(mask)
 	defer s.unlock(mask)
@@ -78,7 +78,6 @@ func (s *store) take(a *ask, now int64, members int) bool {
 			s.save(a, i, now)
 		}
 	}
-	return a.allowed
 }
 
 // charge makes the mirror follow what Redis admitted.

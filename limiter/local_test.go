@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	MuteClientLog()
+	muteClientLog()
 	goleak.VerifyTestMain(m)
 }
 

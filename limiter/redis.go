@@ -76,10 +76,10 @@ func newClient(cfg Config, addr string, dial dialFunc) *redis.Client {
 	})
 }
 
-// MuteClientLog silences the lines the Redis client writes to stderr by itself,
-// at least one for each failed dial; what matters is logged by the Limiter. It
-// acts on the whole process, so it is for main, before the first New.
-func MuteClientLog() { redis.SetLogger(muted{}) }
+// muteClientLog silences the lines the Redis client writes to stderr by itself,
+// at least one for each failed dial; what matters is logged by the Limiter. The
+// client offers only a switch for the whole process.
+var muteClientLog = sync.OnceFunc(func() { redis.SetLogger(muted{}) }) //nolint:gochecknoglobals // the client's switch is global
 
 type muted struct{}
 

@@ -37,11 +37,11 @@ type testNode struct {
 // is the upstream's address.
 func start(t *testing.T, routes string) *testNode {
 	t.Helper()
-	return startIn(t, t.Context(), routes, "drain_delay_ms: 0")
+	return startIn(t.Context(), t, routes, "drain_delay_ms: 0")
 }
 
 // startIn runs a node until ctx ends.
-func startIn(t *testing.T, ctx context.Context, routes, server string) *testNode {
+func startIn(ctx context.Context, t *testing.T, routes, server string) *testNode {
 	t.Helper()
 	n := &testNode{t: t, server: server, logs: &logBuffer{}, stopped: make(chan error, 1)}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -82,7 +82,7 @@ func TestNewUndoesWhatItBuilt(t *testing.T) {
 // every request that was sent is answered.
 func TestStopUnderLoadLosesNoRequest(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	n := startIn(t, ctx, strings.Replace(oneRoute, "rps: 1, burst: 2", "rps: 100000", 1), "drain_delay_ms: 500")
+	n := startIn(ctx, t, strings.Replace(oneRoute, "rps: 1, burst: 2", "rps: 100000", 1), "drain_delay_ms: 500")
 	var answered, lost, parted atomic.Int64
 	var unready atomic.Bool
 	var clients sync.WaitGroup
@@ -125,7 +125,7 @@ func TestStopUnderLoadLosesNoRequest(t *testing.T) {
 // Log lines that wait when the node stops are written, not dropped.
 func TestStopFlushesTheAccessLog(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	n := startIn(t, ctx, oneRoute, "drain_delay_ms: 0")
+	n := startIn(ctx, t, oneRoute, "drain_delay_ms: 0")
 	n.do("GET", "/v1", "X-Request-ID: the-last-one")
 	stop()
 	if err := <-n.stopped; err != nil {

@@ -165,9 +165,11 @@ func newNode(opts Options) *Node {
 		path: opts.Path, lookup: lookupOrEnv(opts.Lookup), now: now, name: uniqueName(), version: opts.Version,
 		started: now(), registry: registry, reloads: newReloader(registry),
 		weakSecret: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gateway_weak_secret", Help: "Whether jwt.secret is the shipped one or too short (1)."}),
+			Name: "gateway_weak_secret", Help: "Whether jwt.secret is the shipped one or too short (1).",
+		}),
 		drift: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gateway_cluster_config_versions", Help: "How many different configurations the live members run; more than 1 is drift."}),
+			Name: "gateway_cluster_config_versions", Help: "How many different configurations the live members run; more than 1 is drift.",
+		}),
 	}
 	registry.MustRegister(n.weakSecret, n.drift)
 	return n

@@ -31,13 +31,17 @@ type reloader struct {
 func newReloader(reg prometheus.Registerer) *reloader {
 	r := &reloader{
 		success: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gateway_config_last_reload_success", Help: "Whether the last configuration read took effect (1) or was refused (0)."}),
+			Name: "gateway_config_last_reload_success", Help: "Whether the last configuration read took effect (1) or was refused (0).",
+		}),
 		timestamp: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gateway_config_last_reload_timestamp_seconds", Help: "When a configuration last took effect."}),
+			Name: "gateway_config_last_reload_timestamp_seconds", Help: "When a configuration last took effect.",
+		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gateway_config_refused_total", Help: "Configurations that were refused while the old one went on."}),
+			Name: "gateway_config_refused_total", Help: "Configurations that were refused while the old one went on.",
+		}),
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gateway_config_info", Help: "The running configuration; always 1."}, []string{"version", "hash"}),
+			Name: "gateway_config_info", Help: "The running configuration; always 1.",
+		}, []string{"version", "hash"}),
 	}
 	reg.MustRegister(r.success, r.timestamp, r.refused, r.info)
 	return r

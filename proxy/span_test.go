@@ -45,7 +45,7 @@ func (s *span) String() string {
 	out := []string{s.name, s.code.String()}
 	for _, kv := range s.attrs {
 		if strings.HasPrefix(string(kv.Key), "http.r") || kv.Key == "error.type" {
-			out = append(out, string(kv.Key)+"="+kv.Value.Emit())
+			out = append(out, string(kv.Key)+"="+kv.Value.String())
 		}
 	}
 	return strings.Join(out, " ")

@@ -15,7 +15,7 @@ import (
 )
 
 // version is stamped by the linker.
-var version = "dev" //nolint:gochecknoglobals // the linker sets variables only
+var version = "dev"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 

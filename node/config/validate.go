@@ -41,8 +41,10 @@ func (c *Config) validateTogether() []error {
 	}
 	for i, r := range c.Routes {
 		if owner := c.Server.Builtin.owner(r.Path); owner != "" {
-			errs = append(errs, &Problem{Path: fmt.Sprintf("routes[%d].path", i),
-				Text: fmt.Sprintf("must not shadow the built-in %s, got %q", owner, r.Path)})
+			errs = append(errs, &Problem{
+				Path: fmt.Sprintf("routes[%d].path", i),
+				Text: fmt.Sprintf("must not shadow the built-in %s, got %q", owner, r.Path),
+			})
 		}
 	}
 	if _, err := proxy.NewRouter(c.Matches()); err != nil {

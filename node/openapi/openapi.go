@@ -133,8 +133,10 @@ func routeOperation(r *config.Route, method, template string) operation {
 		},
 	}
 	if strings.HasSuffix(template, "/{path}") {
-		op.Parameters = []parameter{{Name: "path", In: "path", Required: true,
-			Description: "What follows; may hold further slashes", Schema: map[string]string{"type": "string"}}}
+		op.Parameters = []parameter{{
+			Name: "path", In: "path", Required: true,
+			Description: "What follows; may hold further slashes", Schema: map[string]string{"type": "string"},
+		}}
 	}
 	if r.AuthRequired {
 		op.Security = []map[string][]string{{"bearer": {}}}

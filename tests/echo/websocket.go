@@ -35,12 +35,12 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Sec-WebSocket-Key")
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || key == "" {
 		w.Header().Set("Upgrade", "websocket")
-		writeError(w, http.StatusUpgradeRequired, errors.New("Upgrade: must be websocket, with a Sec-WebSocket-Key"))
+		writeError(w, http.StatusUpgradeRequired, errors.New("upgrade: must be websocket, with a Sec-WebSocket-Key"))
 		return
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		writeError(w, http.StatusInternalServerError, errors.New("Upgrade: this connection cannot be taken over"))
+		writeError(w, http.StatusInternalServerError, errors.New("upgrade: this connection cannot be taken over"))
 		return
 	}
 	defer conn.Close()

@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The limit is the cluster's, whatever node a request lands on.
+func TestLimitHoldsForTheCluster(t *testing.T) {
+	c := startTrio(t)
+	began := time.Now()
+	admitted := make([]int, 3)
+	for i := range 60 {
+		switch status := c.get(c.nodes[i%3], "/limited"); status {
+		case http.StatusOK:
+			admitted[i%3]++
+		case http.StatusTooManyRequests:
+		default:
+			t.Errorf("status %d", status)
+		}
+	}
+	total := admitted[0] + admitted[1] + admitted[2]
+	most := 20 + int(time.Since(began).Seconds()) + 1
+	if total < 20 || total > most {
+		t.Errorf("%d of 60 admitted, want 20 to %d", total, most)
+	}
+	if slices.Contains(admitted, 0) {
+		t.Errorf("admitted by node: %v, want some by each", admitted)
+	}
+	if int(c.hits.Load()) != total {
+		t.Errorf("the upstream was hit %d times, %d were admitted", c.hits.Load(), total)
+	}
+}
+
+// Without Redis each node limits to its share: 20/3 tokens, rounded down, and a
+// third of the rate.
+func TestLimitHoldsWithoutRedis(t *testing.T) {
+	c := startTrio(t)
+	c.redis.Close()
+	c.eventually("local mode on every node", func() bool {
+		for _, m := range c.nodes {
+			if status := c.get(m, "/free"); status != http.StatusOK {
+				t.Fatalf("status %d while Redis is lost", status)
+			}
+			c.get(m, "/limited") // opens the breaker on Redis
+		}
+		return !slices.ContainsFunc(c.nodes, func(m *member) bool { return c.metric(m, `gateway_limiter_mode{mode="local"}`) != "1" })
+	})
+	began, admitted := time.Now(), 0
+	for i := range 120 {
+		switch status := c.get(c.nodes[i%3], "/limited"); status {
+		case http.StatusOK:
+			admitted++
+		case http.StatusTooManyRequests:
+		default:
+			t.Errorf("status %d", status)
+		}
+	}
+	if most := 20 + int(time.Since(began).Seconds()) + 1; admitted > most {
+		t.Errorf("%d of 120 admitted without Redis, want at most %d", admitted, most)
+	}
+	if err := c.redis.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("Redis being used again", func() bool {
+		return !slices.ContainsFunc(c.nodes, func(m *member) bool { return c.metric(m, `gateway_limiter_mode{mode="redis"}`) != "1" })
+	})
+}
+
+func TestConfigDriftIsVisible(t *testing.T) {
+	c := startTrio(t)
+	c.eventually("one configuration", func() bool { return c.metric(c.nodes[0], "gateway_cluster_config_versions") == "1" })
+	c.nodes[1].write(t, strings.Replace(routes, "burst: 20", "burst: 30", 1))
+	c.eventually("drift on another node", func() bool { return c.metric(c.nodes[0], "gateway_cluster_config_versions") == "2" })
+	c.eventually("the drift in the log", func() bool { return strings.Contains(c.nodes[0].logs.String(), "members run different configurations") })
+	hashes := map[string]int{}
+	for _, m := range c.view(c.nodes[2]).Members {
+		hashes[m.Config.Hash]++
+	}
+	if len(hashes) != 2 {
+		t.Errorf("the third node shows hashes %v, want two", hashes)
+	}
+	c.nodes[1].write(t, routes)
+	c.eventually("the end of the drift", func() bool { return c.metric(c.nodes[0], "gateway_cluster_config_versions") == "1" })
+}
+
+func TestRefusedConfigIsVisible(t *testing.T) {
+	c := startTrio(t)
+	c.nodes[1].write(t, "routes: [broken")
+	c.eventually("the refusal on another node", func() bool {
+		for _, m := range c.view(c.nodes[0]).Members {
+			if m.Name == c.nodes[1].Name() && m.Config.Result == "refused" && m.Config.Version == 1 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// What one node finds out about a backend is shown by the others.
+func TestOpenBreakerIsVisible(t *testing.T) {
+	c := startTrio(t)
+	c.failing.Store(true)
+	for range 3 {
+		c.get(c.nodes[0], "/free")
+	}
+	c.eventually("the breaker on another node", func() bool {
+		for _, b := range c.view(c.nodes[2]).Breakers {
+			if b.State == "open" && slices.Contains(b.By, c.nodes[0].Name()) {
+				return true
+			}
+		}
+		return false
+	})
+	if status := c.get(c.nodes[0], "/free"); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d with the breaker open", status)
+	}
+	if hits := c.hits.Load(); hits != 3 {
+		t.Errorf("the backend was hit %d times, want 3", hits)
+	}
+}
+
+// A node that leaves is gone at once, with its share of the limits.
+func TestLeavingNodeIsForgotten(t *testing.T) {
+	c := startTrio(t)
+	c.nodes[2].stop()
+	<-c.nodes[2].stopped
+	c.nodes = c.nodes[:2]
+	c.eventually("two members", func() bool { return c.everyoneSees(2) })
+	if got := c.metric(c.nodes[0], "gateway_cluster_members"); got != "2" {
+		t.Errorf("gateway_cluster_members is %s", got)
+	}
+}
