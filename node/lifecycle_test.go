@@ -136,3 +136,21 @@ func TestStopFlushesTheAccessLog(t *testing.T) {
 		t.Error("the last request's line is lost")
 	}
 }
+
+// A collector that never answers must not spoil the end.
+func TestStopWithADeadCollector(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	n := startIn(ctx, t, "otel: {endpoint: \""+silent.Addr().String()+"\", sample_ratio: 1}\n"+oneRoute, "drain_delay_ms: 0")
+	n.do("GET", "/v1")
+	stop()
+	if err := <-n.stopped; err != nil {
+		t.Errorf("the node stopped with %v", err)
+	}
+	n.stopped <- nil
+	n.logs.wait(t, "the last spans are lost")
+}

@@ -28,6 +28,9 @@ import (
 	"github.com/go-api-gateway-pro/gateway/telemetry"
 )
 
+// flushTime is what a dead collector may cost at the end.
+const flushTime = 2 * time.Second
+
 // Options are a node's dependencies. Settings come from the file at Path.
 type Options struct {
 	Path    string                           // the configuration file
@@ -203,7 +206,18 @@ func (n *Node) observeWith(cfg *config.Config, out io.Writer) error {
 		return fmt.Errorf("cannot start tracing: %w", err)
 	}
 	n.tracing = tracing
-	n.teardown.push("traces", n.tracing.Close)
+	n.teardown.push("traces", n.flushTraces)
+	return nil
+}
+
+// flushTraces gives the collector a moment for the last spans. One that is dead
+// costs spans, which are counted, not the clean end of the process.
+func (n *Node) flushTraces(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	if err := n.tracing.Close(ctx); err != nil {
+		n.logger.Warn().Err(err).Msg("the last spans are lost")
+	}
 	return nil
 }
 
