@@ -1,0 +1,141 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"github.com/redis/go-redis/v9"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/log"
+	"github.com/testcontainers/testcontainers-go/wait"
+)
+
+const (
+	redisImage = "redis:7-alpine"
+	redisPort  = "6379/tcp"
+)
+
+// server is a Redis in a container. Its port stays the same when it comes back.
+type server struct {
+	Addr   string
+	Client *redis.Client
+
+	t         *testing.T
+	container *testcontainers.DockerContainer
+	docker    *testcontainers.DockerClient
+}
+
+func newRedis(t *testing.T) *server {
+	t.Helper()
+	// Every container is removed by its test; the reaper would be one image more.
+	if os.Getenv("TESTCONTAINERS_RYUK_DISABLED") == "" {
+		t.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+	}
+	docker, err := testcontainers.NewDockerClientWithOpts(t.Context())
+	if err != nil {
+		t.Fatalf("cannot reach Docker: %v", err)
+	}
+	port := freePort(t)
+	c, err := testcontainers.Run(t.Context(), redisImage,
+		testcontainers.WithLogger(log.TestLogger(t)),
+		testcontainers.WithCmd("redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no"),
+		testcontainers.WithExposedPorts(redisPort),
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
+			h.PortBindings = network.PortMap{network.MustParsePort(redisPort): {
+				{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(port)},
+			}}
+		}),
+		testcontainers.WithWaitStrategy(wait.ForLog("Ready to accept connections")),
+	)
+	testcontainers.CleanupContainer(t, c)
+	if err != nil {
+		t.Fatalf("cannot start %s: %v", redisImage, err)
+	}
+	s := &server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), t: t, container: c, docker: docker}
+	s.Client = redis.NewClient(&redis.Options{Addr: s.Addr})
+	t.Cleanup(func() { _ = s.Client.Close() })
+	if err := s.Client.Ping(t.Context()).Err(); err != nil {
+		t.Fatalf("cannot ask Redis: %v", err)
+	}
+	return s
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// do runs an operation on the container and fails the test if it fails.
+func (s *server) do(what string, op func(ctx context.Context, id string) error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := op(ctx, s.container.GetContainerID()); err != nil {
+		s.t.Errorf("cannot %s Redis: %v", what, err)
+	}
+}
+
+// Kill ends Redis as a crash would.
+func (s *server) Kill() {
+	s.do("kill", func(ctx context.Context, id string) error {
+		_, err := s.docker.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "KILL"})
+		return err
+	})
+}
+
+// Start brings a killed Redis back, empty.
+func (s *server) Start() {
+	s.do("start", func(ctx context.Context, id string) error {
+		_, err := s.docker.ContainerStart(ctx, id, client.ContainerStartOptions{})
+		return err
+	})
+}
+
+// Pause freezes Redis: connections stay, answers do not come.
+func (s *server) Pause() {
+	s.do("pause", func(ctx context.Context, id string) error {
+		_, err := s.docker.ContainerPause(ctx, id, client.ContainerPauseOptions{})
+		return err
+	})
+}
+
+// Unpause lets it go on.
+func (s *server) Unpause() {
+	s.do("unpause", func(ctx context.Context, id string) error {
+		_, err := s.docker.ContainerUnpause(ctx, id, client.ContainerUnpauseOptions{})
+		return err
+	})
+}
+
+// Scripts returns how often Redis ran a script, by its own count.
+func (s *server) Scripts() int {
+	s.t.Helper()
+	info, err := s.Client.Info(context.Background(), "commandstats").Result()
+	if err != nil {
+		s.t.Fatalf("cannot ask Redis for its counts: %v", err)
+	}
+	found := regexp.MustCompile(`cmdstat_evalsha:calls=(\d+)`).FindStringSubmatch(info)
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		s.t.Fatal(fmt.Errorf("cannot read %q: %w", found[0], err))
+	}
+	return n
+}
