@@ -79,11 +79,12 @@ func TestNewUndoesWhatItBuilt(t *testing.T) {
 }
 
 // Clients behind a balancer that watches /ready lose nothing when the node stops:
-// every request that was sent is answered.
+// the port is open until the balancer knows, who was let in is answered, and told
+// that the connection ends.
 func TestStopUnderLoadLosesNoRequest(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	n := startIn(ctx, t, strings.Replace(oneRoute, "rps: 1, burst: 2", "rps: 100000", 1), "drain_delay_ms: 500")
-	var answered, lost, parted atomic.Int64
+	n := startIn(ctx, t, strings.Replace(oneRoute, "rps: 1, burst: 2", "rps: 100000", 1), "drain_delay_ms: 300")
+	var answered, parted atomic.Int64
 	var unready atomic.Bool
 	var clients sync.WaitGroup
 	for range 8 {
@@ -93,14 +94,13 @@ func TestStopUnderLoadLosesNoRequest(t *testing.T) {
 			for !unready.Load() {
 				resp, err := client.Get("http://" + n.Addr() + "/v1")
 				if err != nil {
-					t.Error(err)
-					lost.Add(1)
+					t.Errorf("a request was lost: %v", err)
 					continue
 				}
 				_, _ = io.Copy(io.Discard, resp.Body)
 				_ = resp.Body.Close()
 				if resp.StatusCode != http.StatusOK {
-					lost.Add(1)
+					t.Errorf("status %d", resp.StatusCode)
 				}
 				if resp.Close {
 					parted.Add(1)
@@ -117,9 +117,6 @@ func TestStopUnderLoadLosesNoRequest(t *testing.T) {
 	}
 	unready.Store(true)
 	clients.Wait()
-	if lost.Load() > 0 {
-		t.Errorf("%d requests were lost, %d answered", lost.Load(), answered.Load())
-	}
 }
 
 // Log lines that wait when the node stops are written, not dropped.

@@ -4,28 +4,77 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// patient is a listener that outlasts a shortage of file descriptors, which
-// fasthttp takes for the end, and whose connections part politely.
-type patient struct{ net.Listener }
+const (
+	quiet     = 20 * time.Millisecond // without a new connection: the queue is empty
+	quietMost = time.Second           // for clients that never cease to come
+)
 
-// Accept waits and tries again while the process is out of descriptors.
-func (p patient) Accept() (net.Conn, error) {
-	for {
-		conn, err := p.Listener.Accept()
-		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			time.Sleep(50 * time.Millisecond)
-			continue
-		}
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			return &clientConn{TCPConn: tcp}, err
-		}
-		return conn, err
+// patient is a listener that outlasts a shortage of file descriptors, which
+// fasthttp takes for the end, whose connections part politely, and that does not
+// drop the connections the kernel has taken but nobody has accepted yet.
+type patient struct {
+	*net.TCPListener
+
+	ends atomic.Int64 // when finish was called plus quietMost, in Unix nanoseconds; 0 before
+}
+
+func listen(host string, port int) (*patient, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
 	}
+	return &patient{TCPListener: ln.(*net.TCPListener)}, nil
+}
+
+// Accept waits and tries again while the process is out of descriptors. After
+// finish it returns io.EOF once nobody has come for a moment.
+func (p *patient) Accept() (net.Conn, error) {
+	for {
+		if ends := p.ends.Load(); ends != 0 {
+			_ = p.SetDeadline(earlier(time.Now().Add(quiet), time.Unix(0, ends)))
+		}
+		conn, err := p.AcceptTCP()
+		switch {
+		case err == nil:
+			return &clientConn{TCPConn: conn}, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			_ = p.Close()
+			return nil, io.EOF
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+			time.Sleep(50 * time.Millisecond)
+		default:
+			return nil, err
+		}
+	}
+}
+
+// finish lets Accept take in who is already waiting, and then end.
+func (p *patient) finish() {
+	now := time.Now()
+	p.ends.Store(now.Add(quietMost).UnixNano())
+	_ = p.SetDeadline(now.Add(quiet)) // wakes the Accept that is waiting
+}
+
+// Close closes the listener; closing it again is no error.
+func (p *patient) Close() error {
+	if err := p.TCPListener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 const (

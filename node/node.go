@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/gofiber/fiber/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -30,6 +31,10 @@ import (
 
 // flushTime is what a dead collector may cost at the end.
 const flushTime = 2 * time.Second
+
+// lastRequest is how long a fresh connection may take to send something before
+// the drain counts it as idle.
+const lastRequest = 100 * time.Millisecond
 
 // Options are a node's dependencies. Settings come from the file at Path.
 type Options struct {
@@ -63,7 +68,9 @@ type Node struct {
 	backends   *proxy.Backends
 	builtins   map[string]builtin
 	app        *fiber.App
-	data       net.Listener
+	data       *patient
+	served     chan struct{} // closed when the data port takes no more connections
+	watcher    *fsnotify.Watcher
 	admin      *admin.Server
 	weakSecret prometheus.Gauge
 	drift      prometheus.Gauge
@@ -143,13 +150,18 @@ func New(opts Options) (_ *Node, err error) {
 	if n.data, err = listen(cfg.Server.Host, cfg.Server.Port); err != nil {
 		return nil, fmt.Errorf("cannot listen on server.host, server.port: %w", err)
 	}
-	n.teardown.push("data listener", func(context.Context) error { return closed(n.data.Close()) })
+	n.teardown.push("data listener", func(context.Context) error { return n.data.Close() })
 	n.app = n.newApp()
 	n.tuneServer()
 
 	if err := n.openAdmin(cfg.Admin); err != nil {
 		return nil, err
 	}
+	if n.watcher, err = newWatcher(n.path); err != nil {
+		return nil, err
+	}
+	n.teardown.push("watch", func(context.Context) error { return n.watcher.Close() })
+
 	inside, cancel := context.WithCancel(context.Background())
 	n.inside = inside
 	n.teardown.push("background", func(context.Context) error { cancel(); n.background.Wait(); return nil })
@@ -165,7 +177,7 @@ func newNode(opts Options) *Node {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n := &Node{
-		path: opts.Path, lookup: lookupOrEnv(opts.Lookup), now: now, name: uniqueName(), version: opts.Version,
+		path: opts.Path, lookup: lookupOrEnv(opts.Lookup), now: now, served: make(chan struct{}), name: uniqueName(), version: opts.Version,
 		started: now(), registry: registry, reloads: newReloader(registry),
 		weakSecret: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_weak_secret", Help: "Whether jwt.secret is the shipped one or too short (1).",
@@ -250,24 +262,23 @@ func (n *Node) openAdmin(cfg config.Admin) error {
 // returns after requests in flight have drained and everything New made is gone,
 // within server.drain_timeout_ms.
 func (n *Node) Run(ctx context.Context) error {
-	watcher, err := newWatcher(n.path)
-	if err != nil {
-		return errors.Join(err, n.stop())
-	}
 	n.background.Go(func() { n.peer.Join(n.inside) })
-	n.background.Go(func() { n.watch(n.inside, watcher) })
+	n.background.Go(func() { n.watch(n.inside) })
 	n.background.Go(func() { n.publish(n.inside) })
 	n.admin.Serve()
 
-	failed := make(chan error, 1)
-	go func() { failed <- n.app.Server().Serve(patient{n.data}) }()
+	var failure error
+	go func() {
+		defer close(n.served)
+		failure = n.app.Server().Serve(n.data)
+	}()
 	n.logger.Info().Str("version", n.version).Stringer("addr", n.data.Addr()).Str("admin", n.admin.Addr()).Msg("serving")
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
-		err = fmt.Errorf("cannot serve on %s: %w", n.data.Addr(), err)
+		return n.stop()
+	case <-n.served:
+		return errors.Join(fmt.Errorf("cannot serve on %s: %w", n.data.Addr(), failure), n.stop())
 	}
-	return errors.Join(err, n.stop(), watcher.Close())
 }
 
 // stop undoes everything New made.
@@ -294,6 +305,13 @@ func (n *Node) drain(ctx context.Context) error {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*3/4)
 		defer cancel()
+	}
+	n.data.finish()
+	select {
+	case <-n.served:
+		// The last to come get to send their request, and its answer.
+		time.Sleep(lastRequest)
+	case <-ctx.Done():
 	}
 	if err := n.app.Server().ShutdownWithContext(ctx); err != nil {
 		n.logger.Warn().Err(err).Msg("requests were still in flight after the drain, cutting them off")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -97,16 +96,4 @@ func refusal(cause error) error {
 		return fmt.Errorf("%w: %w", errSlowRequest, cause)
 	}
 	return fmt.Errorf("%w: %w", errMalformed, cause)
-}
-
-func listen(host string, port int) (net.Listener, error) {
-	return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-}
-
-// closed forgives closing what shutdown has already closed.
-func closed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
 }

@@ -16,16 +16,16 @@ const settle = 50 * time.Millisecond
 // watch reloads whenever something changes in the configuration's directory. It
 // watches the directory, not the file: editors replace files and Kubernetes
 // swaps a symlink beside it. It returns when ctx ends.
-func (n *Node) watch(ctx context.Context, watcher *fsnotify.Watcher) {
+func (n *Node) watch(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-watcher.Events:
+		case <-n.watcher.Events:
 			timer.Reset(settle)
-		case err := <-watcher.Errors:
+		case err := <-n.watcher.Errors:
 			n.logger.Warn().Err(err).Msg("watching the configuration failed, SIGHUP still reloads")
 			timer.Reset(settle)
 		case <-timer.C:

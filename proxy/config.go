@@ -124,6 +124,9 @@ func redactURL(u *url.URL, raw string) string {
 	if u == nil {
 		return raw[:min(len(raw), len("https://"))] + "…"
 	}
+	if u.User == nil {
+		return raw
+	}
 	return u.Redacted()
 }
 

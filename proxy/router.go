@@ -160,7 +160,8 @@ func (l *leaf) claim(i int, m Match) error {
 	for _, method := range slices.Compact(slices.Sorted(slices.Values(methods))) {
 		slot := slotOf(method)
 		if owner := l[slot]; owner != 0 {
-			return fmt.Errorf("routes[%d].path: duplicate of routes[%d] (%q %s)", i, owner-1, m.Path, method)
+			return fmt.Errorf("routes[%d].path: must be another than that of routes[%d] for the same method (%s), got %q",
+				i, owner-1, method, m.Path)
 		}
 		l[slot] = int32(i + 1)
 	}

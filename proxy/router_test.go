@@ -83,8 +83,8 @@ func TestRouterErrors(t *testing.T) {
 		}
 	}
 	get := []string{"GET"}
-	f(`routes[1].path: duplicate of routes[0] ("/api/x/*" GET)`, Match{"/api/x/*", get}, Match{"/api/x/*", []string{"POST", "GET"}})
-	f(`routes[1].path: duplicate of routes[0] ("/a" GET)`, Match{"/a", nil}, Match{"/a", get})
+	f(`routes[1].path: must be another than that of routes[0] for the same method (GET), got "/api/x/*"`, Match{"/api/x/*", get}, Match{"/api/x/*", []string{"POST", "GET"}})
+	f(`routes[1].path: must be another than that of routes[0] for the same method (GET), got "/a"`, Match{"/a", nil}, Match{"/a", get})
 	f(`routes[0].path: must be a canonical path`, Match{"api", get})
 	f(`routes[0].path: must be a canonical path`, Match{"/a//b", get})
 	f(`routes[0].path: must be a canonical path`, Match{"/a/*/b", get})

@@ -39,7 +39,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	f("routes:\n  - path: /a/*\n    upstream: no-url",
 		`routes[0].upstream: must be an http or https URL with a host, got "no-url" (line 3)`)
 	f("routes:\n  - {path: /a/*, upstream: \"http://127.0.0.1:1\"}\n  - {path: /a/*, upstream: \"http://127.0.0.1:2\"}",
-		"routes[1].path: duplicate of routes[0] (\"/a/*\"")
+		"routes[1].path: must be another than that of routes[0]")
 	f("routes:\n  - path: /a/*\n    upstream: http://127.0.0.1:1\n    rate_limit: {rps: 5, key_by: country}",
 		`routes[0].rate_limit.key_by: must be one of global, user, ip, got "country" (line 4)`)
 	f("jwt: {secret: \"${TEST_UNSET_SECRET}\"}\n"+goodRoute,
