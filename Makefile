@@ -46,6 +46,10 @@ load-check: ## the k6 scripts against targets that must pass and must fail, on N
 bench: ## all benchmarks (BENCHTIME=1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
+.PHONY: bench-proxy
+bench-proxy: ## the gateway with everything on beside nginx's bare proxy_pass (wrk, nginx, redis-server)
+	bash tests/load/bench.sh 5 6
+
 .PHONY: coverage
 coverage: ## coverage.out and coverage.html of the tests that need Go alone
 	@bash tests/run.sh coverage

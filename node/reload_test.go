@@ -1,12 +1,17 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const oneRoute = `
@@ -27,6 +32,51 @@ func TestReloadSwapsRoutes(t *testing.T) {
 	if got := n.configStatus(); got.Version != 2 || got.Result != "ok" {
 		t.Errorf("status is %+v, want version 2, ok", got)
 	}
+}
+
+// Something that writes beside the file all the time must not keep the change
+// from being seen.
+func TestReloadBesideABusyFile(t *testing.T) {
+	n := start(t, oneRoute)
+	busy := filepath.Join(filepath.Dir(n.path), "busy.log")
+	ctx, stop := context.WithCancel(t.Context())
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for ctx.Err() == nil {
+			_ = os.WriteFile(busy, []byte("line"), 0o600)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	n.write(strings.ReplaceAll(oneRoute, "/v1", "/v2"))
+	eventually(t, "/v2 after the file changed", func() bool { return n.do("GET", "/v2").StatusCode == 200 })
+	stop()
+	writer.Wait()
+}
+
+// Kubernetes replaces a directory behind a symlink; the file's own name does not
+// change.
+func TestReloadFollowsASymlink(t *testing.T) {
+	n := start(t, oneRoute)
+	dir := filepath.Dir(n.path)
+	target := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	running, err := os.ReadFile(n.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := target("second", strings.ReplaceAll(string(running), "/v1", "/v2"))
+	link := filepath.Join(dir, "link")
+	if err := errors.Join(os.Symlink(second, link), os.Rename(link, n.path)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "/v2 behind the link", func() bool { return n.do("GET", "/v2").StatusCode == 200 })
+	target("second", strings.ReplaceAll(string(running), "/v1", "/v3"))
+	eventually(t, "/v3 written in place", func() bool { return n.do("GET", "/v3").StatusCode == 200 })
 }
 
 func TestBrokenConfigChangesNothing(t *testing.T) {
