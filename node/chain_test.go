@@ -256,6 +256,35 @@ func TestUnreadableRequests(t *testing.T) {
 	}
 }
 
+// What cannot be parsed is logged without what was in it.
+func TestUnreadableRequestsKeepTheirSecrets(t *testing.T) {
+	n := start(t, twoRoutes)
+	n.raw("GET /open/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer planted-token\r\nBad Header\r\n\r\n")
+	n.logs.wait(t, "malformed request")
+	if strings.Contains(n.logs.String(), "planted-token") {
+		t.Error("the log holds the token")
+	}
+}
+
+// Connections opened ahead of need are neither counted nor logged.
+func TestSilentConnectionsAreNoRequests(t *testing.T) {
+	n := start(t, twoRoutes)
+	conn, err := net.Dial("tcp", n.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // closing resets
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	eventually(t, "the connection being gone", func() bool { return n.app.Server().GetOpenConnectionsCount() == 0 })
+	n.do("GET", "/open/x", "X-Request-ID: the-only-one")
+	n.logs.wait(t, "the-only-one")
+	if got := n.logs.String(); strings.Contains(got, `"unmatched"`) {
+		t.Errorf("the silent connection is in the log: %s", got)
+	}
+}
+
 // A client that is still sending when it is refused must get the answer, not a
 // reset connection.
 func TestRefusalOutlivesALargeUpload(t *testing.T) {

@@ -40,6 +40,7 @@ func (n *Node) tuneServer() {
 	fasthttp.SetBodySizePoolLimit(pooledBody, pooledBody)
 	server := n.app.Server()
 	server.CloseOnShutdown = true
+	server.SecureErrorLogMessage = true // errors quote no headers: they may hold tokens
 	server.ErrorHandler = n.refuse
 	chain := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
@@ -77,8 +78,18 @@ func (n *Node) refuse(ctx *fasthttp.RequestCtx, cause error) {
 	if conn, ok := ctx.Conn().(*clientConn); ok {
 		conn.unread.Store(true)
 	}
+	if saidNothing(cause) {
+		return
+	}
 	x.metrics(n).Observe(x.method, ctx.Response.StatusCode(), 0)
 	n.writeAccess(ctx, x)
+}
+
+// saidNothing reports whether a new connection ended before its first byte, as
+// those that browsers and balancers open ahead of need do: no request, no line.
+func saidNothing(cause error) bool {
+	_, bare := cause.(*net.OpError) //nolint:errorlint // once a byte was read fasthttp wraps it
+	return bare
 }
 
 // refusal sorts what fasthttp reports; the cause stays for the log.

@@ -70,6 +70,21 @@ func (t *target) refresh() <-chan struct{} {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.refreshLocked()
+}
+
+// firstLookup is refresh for those who have no address: the lookup that they saw
+// no result of may just have ended.
+func (t *target) firstLookup() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(*t.list.Load()) > 0 {
+		return nil
+	}
+	return t.refreshLocked()
+}
+
+func (t *target) refreshLocked() <-chan struct{} {
 	if t.flight != nil {
 		return t.flight
 	}
@@ -168,7 +183,7 @@ func (t *target) endpoints(ctx context.Context, deadline time.Time) ([]*endpoint
 	}
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
-	if done := t.refresh(); done != nil {
+	if done := t.firstLookup(); done != nil {
 		select {
 		case <-done:
 		case <-ctx.Done():

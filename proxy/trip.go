@@ -161,14 +161,14 @@ func interrupted(o outcome, c *conn, err error) tripResult {
 }
 
 func unreadable(err error) tripResult {
+	// The parser's error quotes the header block, which may hold secrets.
+	text, _, _ := strings.Cut(err.Error(), ", contents:")
 	switch {
 	case isTimeout(err):
-		return tripResult{outcome: timedOut, err: err}
+		return tripResult{outcome: timedOut, err: errors.New(text)}
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		return tripResult{outcome: tooLarge, err: fmt.Errorf("response body exceeds %d bytes", maxResponseBody)}
 	}
-	// The parser's error quotes the header block, which may hold secrets.
-	text, _, _ := strings.Cut(err.Error(), ", contents:")
 	return tripResult{outcome: malformed, err: errors.New(text)}
 }
 
