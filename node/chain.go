@@ -53,6 +53,9 @@ func (n *Node) serve(c fiber.Ctx) error {
 
 	// 9. Who is calling.
 	if route.verifier != nil {
+		if len(c.RequestCtx().Request.Header.PeekAll(fiber.HeaderAuthorization)) > 1 {
+			return errAmbiguous // 400: the upstream might read another one than we verify
+		}
 		if x.who, err = route.verifier.Verify(c.Get(fiber.HeaderAuthorization)); err != nil {
 			return n.chargeStranger(x, err) // 401, or 429 for a stranger who keeps knocking
 		}
@@ -110,6 +113,7 @@ func (n *Node) identify(c fiber.Ctx) error {
 	defer releaseExchange(x)
 	x.begin(c, n.now(), n.snapshot.Load())
 	setExchange(c, x)
+	c.Response().Header.DelAllCookies() // Fiber answers its own flash cookie before the chain
 	return c.Next()
 }
 

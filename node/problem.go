@@ -20,6 +20,7 @@ var (
 	errHeadersTooLarge = errors.New("request headers too large")
 	errUnknownMethod   = errors.New("unknown method")
 	errMalformed       = errors.New("malformed request")
+	errAmbiguous       = errors.New("several Authorization headers")
 	errSlowRequest     = errors.New("request not received in time")
 )
 
@@ -42,6 +43,7 @@ func problems() []struct {
 	}{
 		{proxy.ErrBadPath, problem{400, "bad-path", "The request path is not acceptable."}},
 		{errMalformed, problem{400, "bad-request", "The request is malformed."}},
+		{errAmbiguous, problem{400, "bad-request", "The request has several Authorization headers."}},
 		{auth.ErrMissing, problem{401, "token-missing", "A bearer token is required."}},
 		{auth.ErrInvalid, problem{401, "token-invalid", "The bearer token is not valid."}},
 		{proxy.ErrNoRoute, problem{404, "no-route", "Nothing is served at this path."}},

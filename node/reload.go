@@ -17,7 +17,7 @@ import (
 // reloader replaces the running configuration. What fails changes nothing.
 type reloader struct {
 	mu       sync.Mutex // one at a time
-	text     []byte     // what was read last, good or bad
+	text     []byte     // what was read last, good or bad; nil: nothing that could be read
 	version  int        // counts the configurations that took effect
 	loadedAt time.Time
 	result   string // of the last attempt: "ok" or "refused"
@@ -57,8 +57,8 @@ func (n *Node) Reload() error {
 	if err == nil && bytes.Equal(text, n.reloads.text) {
 		return nil
 	}
+	n.reloads.text = text // nil after an error: what comes next is news, even if it is what runs
 	if err == nil {
-		n.reloads.text = text
 		err = n.reload(text)
 	}
 	n.recordReload(err)

@@ -120,6 +120,20 @@ func TestReloadKeepsBuckets(t *testing.T) {
 	}
 }
 
+func TestUnreadableFileIsForgivenOnceItIsBack(t *testing.T) {
+	n := start(t, oneRoute)
+	if err := os.Remove(n.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Reload(); err == nil || n.configStatus().Result != "refused" {
+		t.Errorf("a missing file gives %v, %q", err, n.configStatus().Result)
+	}
+	n.write(oneRoute)
+	if err := n.Reload(); err != nil || n.configStatus().Result != "ok" {
+		t.Errorf("the same file put back gives %v, %q", err, n.configStatus().Result)
+	}
+}
+
 func TestEqualBytesAreNoReload(t *testing.T) {
 	n := start(t, oneRoute)
 	before := n.snapshot.Load()

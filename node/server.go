@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -40,7 +39,6 @@ func (n *Node) tuneServer() {
 	fasthttp.SetBodySizePoolLimit(pooledBody, pooledBody)
 	server := n.app.Server()
 	server.CloseOnShutdown = true
-	server.SecureErrorLogMessage = true // errors quote no headers: they may hold tokens
 	server.ErrorHandler = n.refuse
 	chain := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
@@ -92,19 +90,20 @@ func saidNothing(cause error) bool {
 	return bare
 }
 
-// refusal sorts what fasthttp reports; the cause stays for the log.
+// refusal sorts what fasthttp reports. Its own text stays out of the log: it
+// quotes the request, which may hold tokens.
 func refusal(cause error) error {
 	var small *fasthttp.ErrSmallBuffer
 	var netErr net.Error
 	switch {
 	case errors.Is(cause, errUnknownMethod):
-		return cause
+		return errUnknownMethod
 	case errors.As(cause, &small):
-		return fmt.Errorf("%w: %w", errHeadersTooLarge, cause)
+		return errHeadersTooLarge
 	case errors.Is(cause, fasthttp.ErrBodyTooLarge):
-		return fmt.Errorf("%w: %w", errBodyTooLarge, cause)
+		return errBodyTooLarge
 	case errors.As(cause, &netErr) && netErr.Timeout(), strings.Contains(cause.Error(), "timeout"):
-		return fmt.Errorf("%w: %w", errSlowRequest, cause)
+		return errSlowRequest
 	}
-	return fmt.Errorf("%w: %w", errMalformed, cause)
+	return errMalformed
 }

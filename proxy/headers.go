@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -74,6 +75,7 @@ func cleanRequest(x *Exchange) {
 	for _, key := range h.PeekTrailerKeys() {
 		names = append(names, string(key))
 	}
+	cookies := bytes.Join(h.PeekAll("Cookie"), []byte("; "))
 	var odd []string
 	for key := range h.All() {
 		switch {
@@ -92,10 +94,29 @@ func cleanRequest(x *Exchange) {
 		h.Del(name)
 	}
 	dropOdd(h, odd)
+	if !containsFold(names, "Cookie") && !containsFold(x.Remove, "Cookie") {
+		restoreCookies(h, cookies)
+	}
 	// Only now: without its announcement a trailer field becomes a header.
 	if len(h.PeekTrailerKeys()) > 0 {
 		h.Del("Trailer")
 	}
+}
+
+// restoreCookies puts the client's own text back: to list the fields fasthttp has
+// parsed the cookies, and loses those it takes for malformed, as JSON in them.
+func restoreCookies(h *fasthttp.RequestHeader, cookies []byte) {
+	if len(cookies) == 0 {
+		return
+	}
+	h.Del("Cookie")
+	h.DisableSpecialHeader() // or it would be parsed again
+	h.AddBytesV("Cookie", cookies)
+	h.EnableSpecialHeader()
+}
+
+func containsFold(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
 // dropOdd removes names that are not tokens. They are stored as they came, so
@@ -166,7 +187,11 @@ func isAlias(key []byte, x *Exchange) bool {
 		return false
 	}
 	name := dashed(string(key))
-	if strings.HasPrefix(name, "x-forwarded-") || name == "x-real-ip" || name == "forwarded" || name == "x-request-id" {
+	switch name {
+	case "x-real-ip", "forwarded", "x-request-id", "host", "content-length", "transfer-encoding", "authorization", "connection":
+		return true
+	}
+	if strings.HasPrefix(name, "x-forwarded-") {
 		return true
 	}
 	for _, id := range x.Headers {

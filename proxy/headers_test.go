@@ -324,3 +324,33 @@ func checkRewritten(t *testing.T, lines []string) {
 		t.Fatalf("got %v", count)
 	}
 }
+
+// Cookies are the application's: fasthttp would drop what it takes for malformed.
+func TestCookiesPassAsTheyCame(t *testing.T) {
+	f := func(want string, headers ...string) {
+		t.Helper()
+		if got := field(sent(t, get("/", headers...)), "Cookie"); got != want {
+			t.Errorf("%q: the upstream got %q, want %q", headers, got, want)
+		}
+	}
+	f(`a=1; b=2`, `Cookie: a=1; b=2`)
+	f(`a=1; b={"k":"v"}; c=2`, `Cookie: a=1; b={"k":"v"}; c=2`)
+	f(`a="q; c=2`, `Cookie: a="q; c=2`)
+	f(`s="1"`, `Cookie: s="1"`)
+	f(`=v`, `Cookie: =v`)
+	f(`a=1; b=2`, `Cookie: a=1`, `cookie: b=2`)
+	f(``, `X-Other: 1`)
+	f(``, `Cookie: a=1`, `Connection: cookie`)
+}
+
+// Servers that map _ to - must not find a second framing or a second identity.
+func TestUnderscoredFramingIsDropped(t *testing.T) {
+	f := func(name string) {
+		t.Helper()
+		if head := sent(t, get("/", name+": 9")); strings.Contains(strings.ToLower(head), strings.ToLower(name)) {
+			t.Errorf("the upstream got %q", head)
+		}
+	}
+	f("Content_Length")
+	f("Transfer_Encoding")
+}

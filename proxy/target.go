@@ -63,18 +63,18 @@ func newTarget(b *Backends, key targetKey) *target {
 }
 
 // refresh starts a lookup unless one is under way or the host is an address.
-// The channel closes when the lookup has ended; it is nil if there is none.
-func (t *target) refresh() <-chan struct{} {
+func (t *target) refresh() {
 	if _, err := netip.ParseAddr(t.key.host); err == nil {
-		return nil
+		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.refreshLocked()
+	t.refreshLocked()
 }
 
-// firstLookup is refresh for those who have no address: the lookup that they saw
-// no result of may just have ended.
+// firstLookup is refresh for those who have no address. The channel closes when
+// the lookup has ended; it is nil if there is none, as when the lookup that the
+// caller saw no result of has just ended.
 func (t *target) firstLookup() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -93,6 +93,9 @@ func signal(c chan<- struct{}) {
 	}
 }
 
+// lastBatch is how long a batch that is being written when ctx ends may still take.
+const lastBatch = 100 * time.Millisecond
+
 // Close writes what is queued and stops. When ctx ends first, the lines that are still queued are counted
 // as dropped and the error says how many; a write that hangs is left behind. Later writes are dropped and
 // counted. It may be called more than once.
@@ -109,6 +112,13 @@ func (l *LogWriter) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	left := l.take(batch{}).lines
+	if left == 0 {
+		select {
+		case <-l.done:
+			return nil // written while ctx ended
+		case <-time.After(lastBatch):
+		}
+	}
 	l.dropped.Add(float64(left))
 	return fmt.Errorf("cannot flush the access log: %d lines left: %w", left, ctx.Err())
 }

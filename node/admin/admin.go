@@ -73,8 +73,14 @@ func (s *Server) Serve() {
 	})
 }
 
-// Close stops answering; requests under way have until ctx ends.
+// patience is how long requests under way may go on once the port closes; a
+// profile of a minute must not hold up the end of the process.
+const patience = 500 * time.Millisecond
+
+// Close stops answering. Requests under way have half a second.
 func (s *Server) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	err := s.http.Shutdown(ctx)
 	_ = s.ln.Close() // in case it never served
 	if errors.Is(err, context.DeadlineExceeded) {

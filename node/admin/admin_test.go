@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -76,4 +77,24 @@ func TestGuard(t *testing.T) {
 	f(locked, "GET", "/cluster", "", "Basic "+secret, 401, "admin token required")
 	f(locked, "GET", "/cluster", "", "Bearer "+secret, 200, "me")
 	f(locked, "GET", "/cluster", "", "bearer "+secret, 200, "me")
+}
+
+// A long profile must not hold up the end of the process.
+func TestCloseCutsLongRequestsOff(t *testing.T) {
+	s := start(t, "")
+	asked := make(chan struct{})
+	go func() {
+		close(asked)
+		resp, err := http.Get("http://" + s.Addr() + "/debug/pprof/profile?seconds=30")
+		if err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		}
+	}()
+	<-asked
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Close(ctx); err != nil || ctx.Err() != nil {
+		t.Errorf("Close gives %v", err)
+	}
 }

@@ -8,6 +8,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -169,6 +170,9 @@ func (c *Config) fillIn() {
 // Parse decodes, expands and checks a configuration. The error joins every
 // Problem found.
 func Parse(text []byte, lookup func(name string) (string, bool)) (*Config, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, &Problem{Text: "must hold a configuration, got an empty file"} // as editors leave it for a moment
+	}
 	cfg := Default()
 	lines, err := decode(text, lookup, &cfg)
 	errs := flatten(err)

@@ -142,6 +142,8 @@ func TestParseRefuses(t *testing.T) {
 	f(`jwt: {secret: "${UNSET}"}`, "jwt.secret: environment variable UNSET is not set and ${UNSET} gives no default")
 	f(`jwt: {secret: "${SET"}`, `jwt.secret: must close ${ with }, got "${SET"`)
 	f(`server: {port: "${SET}"}`, `server.port: must be a whole number, got "x"`)
+	f("", "must hold a configuration, got an empty file")
+	f(" \n", "must hold a configuration, got an empty file")
 	f("a: {b: 1\n", "cannot parse YAML: ")
 	f("log: {level: info}\n---\nlog: {}", "must hold one YAML document")
 	f("server: {prot: 1, port: x}\nlog: {level: loud}\n", "server.prot", "server.port", "log.level")
@@ -203,7 +205,7 @@ func TestHashIgnoresLayoutEnvironmentAndNodeSections(t *testing.T) {
 func TestFrozenNamesWhatCannotBeSwapped(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
-		base, err := Parse(nil, env())
+		base, err := Parse([]byte("{}"), env())
 		if err != nil {
 			t.Fatal(err)
 		}
