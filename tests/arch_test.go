@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -190,6 +191,39 @@ func TestGatewayIsOneFile(t *testing.T) {
 	for _, p := range listPackages(t) {
 		if p.ImportPath == module+"/cmd/gateway" && !slices.Equal(p.GoFiles, []string{"main.go"}) {
 			t.Errorf("%s has %v, want main.go alone", p.ImportPath, p.GoFiles)
+		}
+	}
+}
+
+// ARCHITECTURE.md names the tests that hold its invariants; they must exist, and
+// the document must stay short enough to be read.
+func TestArchitectureNamesRealTests(t *testing.T) {
+	text, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(text), "\n"); lines > 200 {
+		t.Errorf("ARCHITECTURE.md has %d lines, want at most 200", lines)
+	}
+	var code strings.Builder
+	err = filepath.WalkDir("..", func(path string, _ os.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			source, readErr := os.ReadFile(path)
+			code.Write(source)
+			return readErr
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1)
+	if len(names) < 20 {
+		t.Errorf("ARCHITECTURE.md names only %d tests", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(code.String(), "func "+name[1]+"(") {
+			t.Errorf("ARCHITECTURE.md names %s, which does not exist", name[1])
 		}
 	}
 }
