@@ -1,8 +1,8 @@
 package config
 
 import (
-	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -28,20 +28,43 @@ func TestShippedConfigIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the shipped config.yaml is refused: %v", err)
 	}
-	// A key that the file does not document would go unnoticed by its readers.
-	documented := maps.Clone(cfg.lines)
-	for _, key := range []string{
-		"server.idle_timeout_ms", "server.trusted_proxies", "server.builtin.docs", "admin.token", "redis.budget_ms", "redis.fallback.min_members",
-		"cluster.secret_key", "cluster.advertise", "log.access", "otel.sample_ratio", "jwt.leeway_s", "jwt.forward_claims", "cors.max_age_s",
-		"routes[0].breaker.open_ms", "routes[0].retry.backoff_ms", "routes[1].rate_limits[0].key_by",
-	} {
-		if documented[key] == 0 {
+	documented := map[string]bool{}
+	for path := range cfg.lines {
+		documented[listIndex.ReplaceAllString(path, "[]")] = true
+	}
+	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
+		if !documented[key] {
 			t.Errorf("config.yaml does not show %s", key)
 		}
 	}
 	if len(cfg.Redis.Addrs) != 0 || len(cfg.Server.TrustedProxies) != 0 || len(cfg.Cluster.Join) != 0 {
 		t.Errorf("unset variables leave list elements: %v %v %v", cfg.Redis.Addrs, cfg.Server.TrustedProxies, cfg.Cluster.Join)
 	}
+}
+
+// keysOf lists the path of every key of a struct, with [] for list elements.
+func keysOf(typ reflect.Type, path string) []string {
+	switch typ.Kind() {
+	case reflect.Pointer:
+		return keysOf(typ.Elem(), path)
+	case reflect.Slice:
+		if typ.Elem().Kind() == reflect.Struct {
+			return keysOf(typ.Elem(), path+"[]")
+		}
+	case reflect.Struct:
+		var keys []string
+		for i := range typ.NumField() {
+			name, options, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+			switch {
+			case options == "inline":
+				keys = append(keys, keysOf(typ.Field(i).Type, path)...)
+			case name != "":
+				keys = append(keys, keysOf(typ.Field(i).Type, join(path, name))...)
+			}
+		}
+		return keys
+	}
+	return []string{path}
 }
 
 // The file as the product was first described must keep working word for word.
