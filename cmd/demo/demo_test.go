@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 const patience = 30 * time.Second // for what takes a moment
@@ -50,7 +53,9 @@ func begin(t *testing.T) *play {
 	ctx, end := context.WithCancel(t.Context())
 	in, keys := io.Pipe()
 	p := &play{t: t, keys: keys, screen: &screen{}, end: end, code: make(chan int, 1)}
-	args := strings.Fields("-port 0 -node-port 0 -admin-port 0 -gossip-port 0 -upstream-port 0 -redis-port 0 -config ../../config.yaml")
+	ports := harness.Ports(t, 10) // nodes and Redis come back on theirs
+	args := strings.Fields(fmt.Sprintf("-port 0 -upstream-port 0 -node-port %d -admin-port %d -gossip-port %d -redis-port %d -config ../../config.yaml",
+		ports[0], ports[3], ports[6], ports[9]))
 	go func() { p.code <- run(ctx, args, terminal{in, p.screen, p.screen}) }()
 	t.Cleanup(end)
 	p.await("Type here")

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/go-api-gateway-pro/gateway/node"
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // trio is three nodes that know each other, one Redis and one upstream.
@@ -52,7 +54,12 @@ routes:
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
-	c := &trio{t: t, redis: miniredis.RunT(t)}
+	c := &trio{t: t, redis: miniredis.NewMiniRedis()}
+	ports := harness.Ports(t, 4)
+	if err := c.redis.StartAddr(loopback(ports[3])); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.redis.Close)
 	c.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		c.hits.Add(1)
 		if c.failing.Load() {
@@ -60,13 +67,15 @@ func startTrio(t *testing.T) *trio {
 		}
 	}))
 	t.Cleanup(c.upstream.Close)
-	binds := freePorts(t, 3)
+	binds := []string{loopback(ports[0]), loopback(ports[1]), loopback(ports[2])}
 	for i := range binds {
 		c.nodes = append(c.nodes, c.start(i, binds))
 	}
 	c.eventually("three members on every node", func() bool { return c.everyoneSees(3) })
 	return c
 }
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // start runs one node; it stops with the test at the latest.
 func (c *trio) start(i int, binds []string) *member {
@@ -99,21 +108,6 @@ func (m *member) write(t *testing.T, text string) {
 	if err := os.WriteFile(m.path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// freePorts finds loopback ports free for TCP.
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	var addrs []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		addrs = append(addrs, ln.Addr().String())
-	}
-	return addrs
 }
 
 // get returns the status of a request to one node.

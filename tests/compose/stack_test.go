@@ -3,13 +3,14 @@ package compose
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 const (
@@ -34,7 +35,8 @@ func up(t *testing.T, services ...string) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nginx, prometheus := freePort(t), freePort(t)
+	ports := harness.Ports(t, 3)
+	nginx, prometheus := ports[0], ports[1]
 	dir := t.TempDir()
 	config := variant(t, filepath.Join(root, "config.yaml"), dir,
 		`{rps: 200, burst: 250, key_by: "ip"}`, `{rps: 1, burst: 20, key_by: "ip"}`,
@@ -42,7 +44,7 @@ func up(t *testing.T, services ...string) *stack {
 	file := variant(t, filepath.Join(root, "docker-compose.yml"), dir,
 		`"8080:80"`, fmt.Sprintf(`"%d:80"`, nginx),
 		"127.0.0.1:9090:9090", fmt.Sprintf("127.0.0.1:%d:9090", prometheus),
-		"127.0.0.1:6379:6379", fmt.Sprintf("127.0.0.1:%d:6379", freePort(t)),
+		"127.0.0.1:6379:6379", fmt.Sprintf("127.0.0.1:%d:6379", ports[2]),
 		"./config.yaml:", config+":",
 		"172.28.", "172.27.")
 	s := &stack{
@@ -87,16 +89,6 @@ func composeCommand(t *testing.T) []string {
 	}
 	t.Fatal("found neither docker compose nor docker-compose")
 	return nil
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 func (s *stack) run(ctx context.Context, limit time.Duration, args ...string) {

@@ -18,6 +18,8 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/wait"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 const (
@@ -45,7 +47,7 @@ func newRedis(t *testing.T) *server {
 	if err != nil {
 		t.Fatalf("cannot reach Docker: %v", err)
 	}
-	port := freePort(t)
+	port := harness.Ports(t, 1)[0]
 	c, err := testcontainers.Run(t.Context(), redisImage,
 		testcontainers.WithLogger(log.TestLogger(t)),
 		testcontainers.WithCmd("redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no"),
@@ -68,16 +70,6 @@ func newRedis(t *testing.T) *server {
 		t.Fatalf("cannot ask Redis: %v", err)
 	}
 	return s
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 // do runs an operation on the container and fails the test if it fails.
