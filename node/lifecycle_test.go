@@ -151,3 +151,30 @@ func TestStopWithADeadCollector(t *testing.T) {
 	n.stopped <- nil
 	n.logs.wait(t, "the last spans are lost")
 }
+
+// A request that outlasts the drain is cut off: a node that stopped answers
+// nobody, also in a process that goes on.
+func TestStopCutsOffWhatOutlastsTheDrain(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	n := startIn(ctx, t, oneRoute, "drain_delay_ms: 0, drain_timeout_ms: 400")
+	entered, release := make(chan struct{}), make(chan struct{})
+	n.builtins["/stuck"] = func() (page, error) { close(entered); <-release; return page{status: 200}, nil }
+	answer := make(chan error, 1)
+	go func() {
+		resp, err := http.Get("http://" + n.Addr() + "/stuck")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		answer <- err
+	}()
+	<-entered
+	stop()
+	if err := <-n.stopped; err != nil {
+		t.Errorf("the node stopped with %v", err)
+	}
+	n.stopped <- nil
+	if err := <-answer; err == nil {
+		t.Error("the stuck request was answered by a node that had stopped")
+	}
+	close(release)
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,6 +24,9 @@ type patient struct {
 	*net.TCPListener
 
 	ends atomic.Int64 // when finish was called plus quietMost, in Unix nanoseconds; 0 before
+
+	mu   sync.Mutex
+	open map[*clientConn]struct{}
 }
 
 func listen(host string, port int) (*patient, error) {
@@ -30,7 +34,7 @@ func listen(host string, port int) (*patient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &patient{TCPListener: ln.(*net.TCPListener)}, nil
+	return &patient{TCPListener: ln.(*net.TCPListener), open: map[*clientConn]struct{}{}}, nil
 }
 
 // Accept waits and tries again while the process is out of descriptors. After
@@ -43,7 +47,7 @@ func (p *patient) Accept() (net.Conn, error) {
 		conn, err := p.AcceptTCP()
 		switch {
 		case err == nil:
-			return &clientConn{TCPConn: conn}, nil
+			return p.keep(conn), nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			_ = p.Close()
 			return nil, io.EOF
@@ -52,6 +56,30 @@ func (p *patient) Accept() (net.Conn, error) {
 		default:
 			return nil, err
 		}
+	}
+}
+
+func (p *patient) keep(tcp *net.TCPConn) *clientConn {
+	conn := &clientConn{TCPConn: tcp, from: p}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open[conn] = struct{}{}
+	return conn
+}
+
+func (p *patient) forget(conn *clientConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, conn)
+}
+
+// cutOff closes the connections that a drain left: a node that stopped must not
+// answer any more.
+func (p *patient) cutOff() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.open {
+		_ = conn.TCPConn.Close()
 	}
 }
 
@@ -88,11 +116,13 @@ const (
 type clientConn struct {
 	*net.TCPConn
 
+	from   *patient
 	unread atomic.Bool
 }
 
 // Close closes the connection, lingering if the request was not read to its end.
 func (c *clientConn) Close() error {
+	defer c.from.forget(c)
 	if c.unread.Load() && c.CloseWrite() == nil {
 		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
 		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes)

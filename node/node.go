@@ -316,6 +316,7 @@ func (n *Node) drain(ctx context.Context) error {
 	if err := n.app.Server().ShutdownWithContext(ctx); err != nil {
 		n.logger.Warn().Err(err).Msg("requests were still in flight after the drain, cutting them off")
 	}
+	n.data.cutOff()
 	return nil
 }
 
