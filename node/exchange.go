@@ -115,7 +115,8 @@ func (x *exchange) endSpan(c fiber.Ctx) {
 	x.span.End(end)
 }
 
-// methodName returns a constant string for the usual methods.
+// methodName returns a constant string for the methods that are passed on, "" for
+// all others.
 func methodName(m []byte) string {
 	switch string(m) {
 	case "GET":
@@ -132,6 +133,10 @@ func methodName(m []byte) string {
 		return "HEAD"
 	case "OPTIONS":
 		return "OPTIONS"
+	case "TRACE":
+		return "TRACE"
+	case "CONNECT":
+		return "CONNECT"
 	}
-	return string(m)
+	return ""
 }

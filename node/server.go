@@ -42,21 +42,13 @@ func (n *Node) tuneServer() {
 	server.ErrorHandler = n.refuse
 	chain := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if !isKnownMethod(ctx.Method()) {
+		if methodName(ctx.Method()) == "" {
 			n.refuse(ctx, errUnknownMethod)
 			return
 		}
 		chain(ctx)
 	}
 	n.app.Handler() // builds Fiber's route tree
-}
-
-func isKnownMethod(m []byte) bool {
-	switch string(m) {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT":
-		return true
-	}
-	return false
 }
 
 // refuse answers a request that could not be read. It is counted and logged like

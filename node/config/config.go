@@ -176,7 +176,7 @@ func Parse(text []byte, lookup func(name string) (string, bool)) (*Config, error
 	cfg := Default()
 	lines, err := decode(text, lookup, &cfg)
 	errs := flatten(err)
-	if len(errs) == 0 || lines != nil {
+	if lines != nil { // it is YAML
 		cfg.fillIn()
 		found := cfg.validate()
 		locate(found, lines)
