@@ -24,27 +24,48 @@ const (
 	askAbandoned
 )
 
+// via is how one bucket of an ask is decided.
+type via uint8
+
+const (
+	viaCharge via = iota // by Redis, with all others or not at all
+	viaRefill            // by a lease that Redis refills with this ask
+	viaLease             // by tokens in hand, which the ask has taken
+	viaShadow            // by Redis, but nothing depends on it
+)
+
 // ask is one Check on its way: what is asked for, then what was answered. Asks
 // are pooled, but one that was abandoned is left to the collector, because a
-// worker may still be sending it.
+// worker still has it.
 type ask struct {
-	rules   []*rule
-	costs   []int
-	results []redis_rate.Result // one per bucket, set by whoever decides
-	allowed bool                // all of them fit
-
-	buf  []byte // the keys, one after the other
-	ends []int
-
-	places []place // where the local store keeps the buckets
+	items   []item
+	buf     []byte // the keys, one after the other
+	counted bool   // as demand
+	allowed bool
+	source  Source
 
 	text  []string // the keys once more, for the wire
 	args  []any
-	reply []int64
 	state atomic.Int32
 	err   error
 	done  chan struct{}
 	timer *time.Timer
+}
+
+// item is one bucket of an ask.
+type item struct {
+	rule   *rule
+	cost   int
+	end    int // of its key in buf
+	place  place
+	result redis_rate.Result // Allowed is at least 1 if the cost fits
+
+	via    via
+	need   int // tokens without which the request is denied
+	want   int // tokens asked for
+	owed   int // tokens taken while Redis was away
+	terms  *terms
+	flight *flight // of the refill that travels with this ask
 }
 
 func newAsk() *ask {
@@ -55,12 +76,11 @@ func newAsk() *ask {
 
 // reset forgets the last use, but keeps the memory.
 func (a *ask) reset() {
-	a.rules, a.costs, a.results = a.rules[:0], a.costs[:0], a.results[:0]
-	a.buf, a.ends, a.places = a.buf[:0], a.ends[:0], a.places[:0]
-	a.text = a.text[:0]
+	clear(a.items)
+	clear(a.text)
 	clear(a.args)
-	a.args = a.args[:0]
-	a.allowed, a.err, a.reply = false, nil, nil
+	a.items, a.buf, a.text, a.args = a.items[:0], a.buf[:0], a.text[:0], a.args[:0]
+	a.counted, a.allowed, a.source, a.err = false, false, SourceNone, nil
 	a.state.Store(askWaiting)
 }
 
@@ -69,84 +89,83 @@ func (a *ask) add(r *rule, key string, cost int) {
 	start := len(a.buf)
 	a.buf = append(a.buf, r.prefix...)
 	a.buf = appendKey(a.buf, key)
-	for i := range a.ends {
+	for i := range a.items {
 		if bytes.Equal(a.key(i), a.buf[start:]) {
 			a.buf = a.buf[:start]
-			a.costs[i] += cost
+			a.items[i].cost += cost
 			return
 		}
 	}
-	a.rules = append(a.rules, r)
-	a.costs = append(a.costs, cost)
-	a.ends = append(a.ends, len(a.buf))
-	a.results = append(a.results, redis_rate.Result{})
+	a.items = append(a.items, item{rule: r, cost: cost, end: len(a.buf)})
 }
 
 func (a *ask) key(i int) []byte {
 	if i == 0 {
-		return a.buf[:a.ends[0]]
+		return a.buf[:a.items[0].end]
 	}
-	return a.buf[a.ends[i-1]:a.ends[i]]
+	return a.buf[a.items[i-1].end:a.items[i].end]
 }
 
 // spell makes the keys strings, all with one allocation.
 func (a *ask) spell() {
 	all := string(a.buf)
 	start := 0
-	for _, end := range a.ends {
-		a.text = append(a.text, all[start:end])
-		start = end
+	for i := range a.items {
+		a.text = append(a.text, all[start:a.items[i].end])
+		start = a.items[i].end
 	}
 }
 
-// outcome is the source of an answered ask: redis if the answer was one.
-func (a *ask) outcome() Source {
-	if a.err != nil {
-		return SourceLocal
-	}
-	a.adopt()
-	return SourceRedis
-}
-
-// settle derives the outcome from the results.
+// settle derives the outcome from the results: shadows have no say.
 func (a *ask) settle() {
 	a.allowed = true
-	for i := range a.results {
-		a.allowed = a.allowed && a.results[i].Allowed > 0
+	for i := range a.items {
+		it := &a.items[i]
+		a.allowed = a.allowed && (it.result.Allowed > 0 || it.rule.limit.Shadow)
 	}
 }
 
 // decision turns the results into the answer to the caller.
-func (a *ask) decision(source Source) Decision {
-	d := Decision{Allowed: a.allowed, Source: source}
-	if a.allowed {
-		a.tightest(&d)
-	} else {
-		a.longest(&d)
+func (a *ask) decision() Decision {
+	d := Decision{Allowed: a.allowed, Source: a.source}
+	for i := range a.items {
+		it := &a.items[i]
+		switch {
+		case it.rule.limit.Shadow:
+			if d.Shadow == nil && it.result.Allowed == 0 {
+				d.Shadow = &it.rule.limit
+			}
+		case a.allowed:
+			d.keepTightest(it)
+		default:
+			d.keepLongest(it)
+		}
 	}
 	return d
 }
 
-func (a *ask) longest(d *Decision) {
-	for i := range a.results {
-		r := &a.results[i]
-		if r.Allowed == 0 && (d.Limit == nil || r.RetryAfter > d.RetryAfter) {
-			d.Limit, d.Remaining = a.rules[i].limit, r.Remaining
-			d.RetryAfter, d.ResetAfter = r.RetryAfter, r.ResetAfter
-		}
+// keepLongest describes it if it denies for longer than what d describes.
+func (d *Decision) keepLongest(it *item) {
+	if it.result.Allowed == 0 && (d.Limit == nil || it.result.RetryAfter > d.RetryAfter) {
+		d.describe(it)
+		d.RetryAfter = it.result.RetryAfter
 	}
 }
 
-func (a *ask) tightest(d *Decision) {
-	for i := range a.results {
-		r, limit := &a.results[i], a.rules[i].limit
-		if a.rules[i].scope == scopeGlobal {
-			continue
-		}
-		if d.Limit == nil || fill(r.Remaining, limit) < fill(d.Remaining, d.Limit) {
-			d.Limit, d.Remaining, d.ResetAfter = limit, r.Remaining, r.ResetAfter
-		}
+// keepTightest describes it if it is closer to its end than what d describes.
+// How much the global bucket holds is nobody's business.
+func (d *Decision) keepTightest(it *item) {
+	if it.rule.scope == scopeGlobal {
+		return
 	}
+	if d.Limit == nil || fill(it.result.Remaining, &it.rule.limit) < fill(d.Remaining, d.Limit) {
+		d.describe(it)
+	}
+}
+
+func (d *Decision) describe(it *item) {
+	d.Limit = &it.rule.limit
+	d.Remaining, d.ResetAfter = it.result.Remaining, it.result.ResetAfter
 }
 
 func fill(remaining int, limit *Limit) float64 {

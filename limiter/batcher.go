@@ -22,6 +22,7 @@ var errQueueFull = errors.New("too many checks are waiting for Redis")
 // Safe for concurrent use.
 type batcher struct {
 	send    func(batch []*ask) // answers every ask of the batch
+	drop    func(a *ask)       // ends one whose caller gave up in time
 	wake    chan struct{}      // holds the order to gather
 	workers sync.WaitGroup
 
@@ -30,8 +31,8 @@ type batcher struct {
 	gathering bool // the order was given and not yet carried out
 }
 
-func newBatcher(send func([]*ask)) *batcher {
-	return &batcher{send: send, wake: make(chan struct{}, 1)}
+func newBatcher(send func([]*ask), drop func(*ask)) *batcher {
+	return &batcher{send: send, drop: drop, wake: make(chan struct{}, 1)}
 }
 
 // start runs the workers until ctx is done; wait on workers afterwards.
@@ -63,7 +64,7 @@ func (b *batcher) orderLocked() {
 }
 
 func (b *batcher) work(ctx context.Context) {
-	batch := make([]*ask, 0, batchMax)
+	batch, gone := make([]*ask, 0, batchMax), make([]*ask, 0, batchMax)
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,22 +74,29 @@ func (b *batcher) work(ctx context.Context) {
 		// Callers that are ready to run are let in first: fewer, larger writes
 		// cost less, and with nobody ready this takes no time.
 		runtime.Gosched()
-		if batch = b.gather(batch[:0]); len(batch) > 0 {
+		batch, gone = b.gather(batch[:0], gone[:0])
+		for _, a := range gone {
+			b.drop(a)
+		}
+		if len(batch) > 0 {
 			b.send(batch)
 		}
 		clear(batch)
+		clear(gone)
 	}
 }
 
-// gather moves what waits to batch, without what its caller gave up on: that
-// must not be charged.
-func (b *batcher) gather(batch []*ask) []*ask {
+// gather moves what waits to batch, or to gone if its caller gave up: that must
+// not be charged.
+func (b *batcher) gather(batch, gone []*ask) ([]*ask, []*ask) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := min(len(b.waiting), batchMax)
 	for _, a := range b.waiting[:n] {
 		if a.state.Load() == askWaiting {
 			batch = append(batch, a)
+		} else {
+			gone = append(gone, a)
 		}
 	}
 	rest := copy(b.waiting, b.waiting[n:])
@@ -98,5 +106,5 @@ func (b *batcher) gather(batch []*ask) []*ask {
 	if rest > 0 {
 		b.orderLocked()
 	}
-	return batch
+	return batch, gone
 }

@@ -12,13 +12,14 @@ func TestBatcherGathersWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var sizes []int
+		dropped := 0
 		hold := make(chan struct{})
 		b := newBatcher(func(batch []*ask) {
 			mu.Lock()
 			sizes = append(sizes, len(batch))
 			mu.Unlock()
 			<-hold
-		})
+		}, func(*ask) { dropped++ })
 		ctx, cancel := context.WithCancel(t.Context())
 		b.start(ctx)
 		put := func(n int) {
@@ -52,13 +53,16 @@ func TestBatcherGathersWhatWaits(t *testing.T) {
 		if total != 134 {
 			t.Errorf("sent %d asks, want 134: one was given up", total)
 		}
+		if dropped != 1 {
+			t.Errorf("dropped %d asks, want 1", dropped)
+		}
 		cancel()
 		b.workers.Wait()
 	})
 }
 
 func TestBatcherIsBounded(t *testing.T) {
-	b := newBatcher(func([]*ask) {})
+	b := newBatcher(func([]*ask) {}, func(*ask) {})
 	for range queueMax {
 		if err := b.put(newAsk()); err != nil {
 			t.Fatal(err)

@@ -32,6 +32,7 @@ type breaker struct {
 	onOpen func()
 
 	state atomic.Int32
+	asked atomic.Bool // a check was counted since idle was last called
 
 	mu       sync.Mutex
 	inRow    int
@@ -49,11 +50,15 @@ func newBreaker(random func() float64, onOpen func()) *breaker {
 // closed tells whether Redis may be asked.
 func (b *breaker) closed() bool { return b.state.Load() == breakerClosed }
 
+// idle tells whether no check was counted since it was last called.
+func (b *breaker) idle() bool { return !b.asked.Swap(false) }
+
 // succeed counts n answered checks.
 func (b *breaker) succeed(n int, now int64) {
 	if n == 0 || !b.closed() {
 		return
 	}
+	b.asked.Store(true)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inRow = 0

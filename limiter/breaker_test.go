@@ -99,8 +99,8 @@ func TestProber(t *testing.T) {
 			breaker: b,
 			probe: func(context.Context) error {
 				probes++
-				if b.state.Load() != breakerHalfOpen {
-					t.Error("probed while not half open")
+				if b.state.Load() == breakerOpen {
+					t.Error("probed while open")
 				}
 				if bad(probes) {
 					return errors.New("no")
@@ -108,7 +108,7 @@ func TestProber(t *testing.T) {
 				return nil
 			},
 			warm:    func(context.Context) { warmed++ },
-			onClose: func() { closes++ },
+			onClose: func(context.Context) { closes++ },
 			now:     now,
 		}
 		done := make(chan struct{})

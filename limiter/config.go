@@ -11,15 +11,24 @@ import (
 
 // Config is the section `redis` of the configuration.
 type Config struct {
-	// Addrs are the Redis addresses, host:port; one in standalone mode. Without
-	// any (or with empty ones only) the buckets live in this process.
+	// Addrs are addresses, host:port: of the one server in standalone mode, of
+	// some sentinels, or of some nodes of a Redis Cluster. Without any (or with
+	// empty ones only) the buckets live in this process.
 	Addrs []string `yaml:"addrs"`
-	// Mode is how the addresses are to be read; standalone for now.
+	// Mode is how the addresses are to be read: standalone, sentinel or cluster.
 	Mode string `yaml:"mode"`
+	// MasterName is the name by which the sentinels know the master.
+	MasterName string `yaml:"master_name"`
 	// Username and Password are sent to Redis if Password is not empty.
 	Username string `yaml:"username"`
 	Password string `yaml:"password"`
-	// DB is the database number, 0 to 15 on a default Redis.
+	// SentinelUsername and SentinelPassword are sent to the sentinels if
+	// SentinelPassword is not empty.
+	SentinelUsername string `yaml:"sentinel_username"`
+	SentinelPassword string `yaml:"sentinel_password"`
+	// TLS encrypts the connections, if it is there.
+	TLS *TLSConfig `yaml:"tls"`
+	// DB is the database number, 0 to 15 on a default Redis; 0 on a Cluster.
 	DB int `yaml:"db"`
 	// BudgetMS is the longest a check waits for Redis, in milliseconds.
 	BudgetMS int `yaml:"budget_ms"`
@@ -36,9 +45,14 @@ type FallbackConfig struct {
 	MinMembers int `yaml:"min_members"`
 }
 
+// The modes of Config.
 const (
-	modeStandalone = "standalone"
+	ModeStandalone = "standalone"
+	ModeSentinel   = "sentinel"
+	ModeCluster    = "cluster"
+)
 
+const (
 	minBudgetMS  = 1
 	maxBudgetMS  = 1000
 	maxMembers   = 1000
@@ -50,7 +64,7 @@ const (
 // address be added.
 func DefaultConfig() Config {
 	return Config{
-		Mode:     modeStandalone,
+		Mode:     ModeStandalone,
 		BudgetMS: 10,
 		Fallback: FallbackConfig{MinMembers: 1},
 	}
@@ -61,16 +75,11 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Mode != modeStandalone {
-		fail("mode: %q is not supported yet, allowed: %s", c.Mode, modeStandalone)
-	}
+	c.validateMode(fail)
 	for i, addr := range c.Addrs {
 		if addr != "" && !validAddr(addr) {
 			fail("addrs[%d]: must be host:port with a port from 1 to 65535, got %q", i, addr)
 		}
-	}
-	if n := len(c.addresses()); c.Mode == modeStandalone && n > 1 {
-		fail("addrs: must be at most one address in mode %s, got %d", modeStandalone, n)
 	}
 	if c.Username != "" && c.Password == "" {
 		fail("password: must not be empty when username is set")
@@ -87,7 +96,37 @@ func (c Config) Validate() error {
 	if n := c.Fallback.MinMembers; n < 1 || n > maxMembers {
 		fail("fallback.min_members: must be from 1 to %d, got %d", maxMembers, n)
 	}
+	if err := c.TLS.validate(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
+}
+
+// validateMode checks the fields whose meaning depends on the mode.
+func (c Config) validateMode(fail func(string, ...any)) {
+	n := len(c.addresses())
+	switch c.Mode {
+	case ModeStandalone:
+		if n > 1 {
+			fail("addrs: must be at most one address in mode %s, got %d", ModeStandalone, n)
+		}
+	case ModeSentinel:
+		if n > 0 && c.MasterName == "" {
+			fail("master_name: must not be empty in mode %s", ModeSentinel)
+		}
+	case ModeCluster:
+		if c.DB != 0 {
+			fail("db: must be 0 in mode %s, got %d", ModeCluster, c.DB)
+		}
+	default:
+		fail("mode: must be one of %s, %s, %s, got %q", ModeStandalone, ModeSentinel, ModeCluster, c.Mode)
+	}
+	if c.MasterName != "" && c.Mode != ModeSentinel {
+		fail("master_name: must be empty in mode %s, got %q", c.Mode, c.MasterName)
+	}
+	if c.SentinelUsername != "" && c.SentinelPassword == "" {
+		fail("sentinel_password: must not be empty when sentinel_username is set")
+	}
 }
 
 // addresses are the ones that name something: an unset variable in the file

@@ -3,6 +3,7 @@ package limiter
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-api-gateway-pro/gateway/limiter/gcra"
@@ -13,6 +14,15 @@ const (
 	ScopeGlobal = "global" // one bucket for everybody
 	ScopeUser   = "user"   // one per authenticated user
 	ScopeIP     = "ip"     // one per client address
+	ScopeHeader = "header" // one per value of a header
+	ScopeClaim  = "claim"  // one per value of a claim of the token
+)
+
+// What a limit does while Redis cannot be asked.
+const (
+	DownShare  = "share"  // the node admits its share of rate and burst
+	DownClosed = "closed" // nothing passes
+	DownOpen   = "open"   // everything passes
 )
 
 const (
@@ -27,10 +37,18 @@ const (
 // it was given to Check.
 type Limit struct {
 	ID     string        // unique in the cluster, 1 to 256 bytes
-	Scope  string        // global, user or ip
+	Scope  string        // global, user, ip, header or claim
 	Rate   int           // tokens per Period, at least 1
 	Burst  int           // tokens a full bucket holds, at least 1
 	Period time.Duration // at least 1 ms; usually a second
+
+	// Strict asks Redis for every token, where else a busy bucket draws some
+	// ahead: the last promille of accuracy for a round trip per request.
+	Strict bool
+	// Shadow only tells what it would deny: see Decision.Shadow.
+	Shadow bool
+	// OnRedisDown is DownShare, DownClosed or DownOpen; empty means DownShare.
+	OnRedisDown string
 }
 
 // Validate names every field that is out of bounds, by the name it has in the
@@ -41,8 +59,11 @@ func (l Limit) Validate() error {
 	if l.ID == "" || len(l.ID) > maxIDLen {
 		fail("id: must be 1 to %d bytes, got %d", maxIDLen, len(l.ID))
 	}
-	if l.Scope != ScopeGlobal && l.Scope != ScopeUser && l.Scope != ScopeIP {
-		fail("key_by: must be one of global, user, ip, got %q", l.Scope)
+	if !slices.Contains([]string{ScopeGlobal, ScopeUser, ScopeIP, ScopeHeader, ScopeClaim}, l.Scope) {
+		fail("key_by: must be one of global, user, ip, header:NAME, claim:NAME, got %q", l.Scope)
+	}
+	if !slices.Contains([]string{"", DownShare, DownClosed, DownOpen}, l.OnRedisDown) {
+		fail("on_redis_down: must be one of share, closed, open, got %q", l.OnRedisDown)
 	}
 	if l.Rate < 1 {
 		fail("rps: must be at least 1, got %d", l.Rate)
@@ -86,49 +107,4 @@ type Bucket struct {
 	Key string
 	// Cost is the number of tokens; less than 1 counts as 1.
 	Cost int
-}
-
-// Source is what a decision rests on.
-type Source uint8
-
-// The sources of a decision.
-const (
-	SourceNone  Source = iota // there was no bucket to check
-	SourceRedis               // the cluster's buckets
-	SourceLocal               // this node's share of them
-)
-
-// String is the name used in logs and metrics: none, redis or local.
-func (s Source) String() string {
-	switch s {
-	case SourceRedis:
-		return "redis"
-	case SourceLocal:
-		return "local"
-	default:
-		return "none"
-	}
-}
-
-// Decision is the answer to one Check.
-type Decision struct {
-	// Allowed tells whether the request may pass. If so, all its buckets were
-	// charged; if not, none was.
-	Allowed bool
-	// Limit is the denying limit that has to be waited for the longest, else the
-	// limit other than global that is closest to being exhausted, else nil. The
-	// fields below belong to it. After a local decision they are those of this
-	// node's share.
-	Limit *Limit
-	// Source is what decided.
-	Source Source
-	// Remaining is the number of whole tokens left.
-	Remaining int
-	// RetryAfter is how long to wait for the same cost to fit, over all denying
-	// limits; 0 when allowed.
-	RetryAfter time.Duration
-	// ResetAfter is how long the bucket takes to be full.
-	ResetAfter time.Duration
-	// Took is how long the check took.
-	Took time.Duration
 }

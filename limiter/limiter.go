@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,10 +23,16 @@ const (
 // Options are what a Limiter needs.
 type Options struct {
 	Config Config
-	// Size is the number of live members of the cluster, this node included. It
-	// is called some times a second, must not block, and must be safe for
-	// concurrent use. Nil means a node alone.
+	// Size is the number of members of the cluster, this node included: those
+	// that live, or that ought to. It is called some times a second, must not
+	// block, and must be safe for concurrent use. Nil means a node alone.
 	Size func() int
+	// Local is how many of the other live members limit locally. It is called as
+	// Size is. Nil means none.
+	Local func() int
+	// OnMode is called when Mode has changed, from a goroutine of the limiter or
+	// of a check: it must not block. It may be nil.
+	OnMode func()
 	// Now is the clock; time.Now if nil. The clock of the cluster's buckets is
 	// that of Redis.
 	Now func() time.Time
@@ -52,13 +59,16 @@ type Limiter struct {
 	members *members
 	metrics *metrics
 	asks    sync.Pool
+	onMode  func()
 
-	breaker *breaker // closed for good without Redis
-	remote  *remote  // nil without Redis
-	batcher *batcher
-	ctx     context.Context // of the background work
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	breaker  *breaker // closed for good without Redis
+	remote   *remote  // nil without Redis
+	batcher  *batcher
+	settling atomic.Bool // Redis is lost, or back and does not know all yet
+	warned   atomic.Bool
+	ctx      context.Context // of the background work
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // New makes a limiter and starts its background work. It does not wait for
@@ -69,8 +79,10 @@ func New(o Options) (*Limiter, error) {
 		return nil, fmt.Errorf("cannot use redis section: %w", err)
 	}
 	l := newLocal(o)
-	if addrs := o.Config.addresses(); len(addrs) > 0 {
-		l.addRedis(o, addrs[0])
+	if len(o.Config.addresses()) > 0 {
+		if err := l.addRedis(o); err != nil {
+			return nil, err
+		}
 	}
 	if err := register(o.Registerer, append(l.metrics.collectors, l.gauges()...)); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -87,34 +99,46 @@ func newLocal(o Options) *Limiter {
 	if o.Rand == nil {
 		o.Rand = rand.Float64
 	}
+	if o.OnMode == nil {
+		o.OnMode = func() {}
+	}
 	l := &Limiter{
 		log:     o.Log,
 		clock:   o.Now,
 		origin:  o.Now(),
 		budget:  o.Config.budget(),
 		rules:   newRules(o.Config.KeyPrefix),
-		local:   newStore(defaultMaxKey),
-		members: newMembers(o.Size, o.Config.Fallback.MinMembers),
+		members: newMembers(o.Size, o.Local, o.Config.Fallback.MinMembers),
+		metrics: newMetrics(),
+		onMode:  o.OnMode,
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
-	l.metrics = newMetrics()
+	l.local = newStore(defaultMaxKey, l.metrics)
 	l.asks.New = func() any { return newAsk() }
 	l.breaker = newBreaker(o.Rand, l.lost)
 	return l
 }
 
-func (l *Limiter) addRedis(o Options, addr string) {
+func (l *Limiter) addRedis(o Options) error {
 	muteClientLog()
+	client, err := newClient(o.Config, o.Dial)
+	if err != nil {
+		return err
+	}
 	l.remote = &remote{
-		client:  newClient(o.Config, addr, o.Dial),
+		client:  client,
+		spread:  o.Config.Mode == ModeCluster,
 		digest:  scriptDigest(),
 		budget:  l.budget,
 		breaker: l.breaker,
 		metrics: l.metrics,
 		now:     l.elapsed,
-		canary:  newRule(&Limit{ID: "probe", Rate: 1000, Burst: 1000, Period: time.Second}, l.rules.prefix),
+		store:   l.local,
+		view:    l.view,
+		canary:  newRule(Limit{ID: "probe", Rate: 1000, Burst: 1000, Period: time.Second}, l.rules.prefix),
 	}
-	l.batcher = newBatcher(l.remote.send)
+	l.batcher = newBatcher(l.remote.send, l.remote.drop)
+	return nil
 }
 
 // start runs what talks to Redis, if there is one.
@@ -123,99 +147,20 @@ func (l *Limiter) start() {
 		return
 	}
 	l.batcher.start(l.ctx)
-	p := &prober{breaker: l.breaker, probe: l.remote.probe, warm: l.remote.warm, onClose: l.back, now: l.elapsed}
+	p := &prober{
+		breaker: l.breaker, probe: l.remote.probe, warm: l.warm, onClose: l.back, now: l.elapsed,
+	}
 	l.running.Go(func() { p.run(l.ctx) })
-}
-
-// Check decides whether a request may take its cost from every bucket, and
-// takes it from all or none. It needs no error: what Redis cannot decide in
-// time is decided by this node's share. It returns within the budget (and what
-// the scheduler adds), or earlier if ctx ends.
-//
-// It is made for a handful of buckets. The same bucket twice costs twice. With
-// no bucket the request is allowed.
-func (l *Limiter) Check(ctx context.Context, buckets []Bucket) Decision {
-	if len(buckets) == 0 {
-		return Decision{Allowed: true}
-	}
-	start := l.elapsed()
-	a := l.ask(buckets)
-	source, reuse := SourceLocal, true
-	if l.remote != nil && l.breaker.closed() {
-		source, reuse = l.askRedis(ctx, a)
-	}
-	end := l.elapsed()
-	switch {
-	case source == SourceLocal:
-		l.local.take(a, end, l.shares(end))
-	case a.allowed:
-		l.local.charge(a, end, l.shares(end))
-	}
-	d := a.decision(source)
-	d.Took = time.Duration(l.elapsed() - start)
-	l.metrics.decided(a, source, d.Took)
-	if reuse {
-		l.asks.Put(a)
-	}
-	return d
-}
-
-func (l *Limiter) ask(buckets []Bucket) *ask {
-	a := l.asks.Get().(*ask)
-	a.reset()
-	for i := range buckets {
-		b := &buckets[i]
-		a.add(l.rules.get(b.Limit), b.Key, max(b.Cost, 1))
-	}
-	return a
-}
-
-// askRedis has a decided by Redis. If that fails the source is local, and a is
-// still to be decided. An ask that may still be on its way must not be reused.
-func (l *Limiter) askRedis(ctx context.Context, a *ask) (source Source, reuse bool) {
-	wait := l.budget
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline))
-	}
-	a.spell()
-	if wait <= 0 {
-		return SourceLocal, true
-	}
-	if err := l.batcher.put(a); err != nil {
-		l.breaker.fail(1, true, l.elapsed())
-		return SourceLocal, true
-	}
-	a.timer.Reset(wait)
-	defer a.timer.Stop()
-	late := false
-	select {
-	case <-a.done:
-		return a.outcome(), true
-	case <-a.timer.C:
-		late = wait == l.budget
-	case <-ctx.Done():
-	}
-	if !a.state.CompareAndSwap(askWaiting, askAbandoned) {
-		<-a.done // the answer came at the last moment
-		return a.outcome(), true
-	}
-	if late {
-		l.breaker.fail(1, true, l.elapsed())
-	}
-	return SourceLocal, false
-}
-
-// shares is by how many members a limit is divided locally.
-func (l *Limiter) shares(now int64) int {
-	return l.members.count(now, l.remote != nil && !l.breaker.closed())
+	l.running.Go(func() { l.sweep(l.ctx) })
 }
 
 // elapsed is the time since the limiter was made, in nanoseconds.
 func (l *Limiter) elapsed() int64 { return max(int64(l.clock().Sub(l.origin)), 0) }
 
-// Mode is ModeRedis while the cluster's buckets decide, else ModeLocal.
+// Mode is ModeRedis while the cluster's buckets decide, else ModeLocal. It is
+// local, too, until Redis has learned what was admitted without it.
 func (l *Limiter) Mode() string {
-	if l.remote != nil && l.breaker.closed() {
+	if l.remote != nil && l.breaker.closed() && !l.settling.Load() {
 		return ModeRedis
 	}
 	return ModeLocal
@@ -224,7 +169,7 @@ func (l *Limiter) Mode() string {
 // Retain forgets the local state of all limits whose ID is not in ids. Buckets
 // in Redis expire by themselves.
 func (l *Limiter) Retain(ids map[string]bool) {
-	l.rules.forget()
+	l.rules.retain(ids)
 	l.local.retain(ids)
 }
 
@@ -237,6 +182,7 @@ func (l *Limiter) Close() error {
 	}
 	l.batcher.workers.Wait()
 	l.running.Wait()
+	l.giveBack(l.local.reclaim(l.elapsed(), true))
 	l.breaker.reopen() // for good: nobody is left to close it
 	if err := l.remote.client.Close(); err != nil {
 		return fmt.Errorf("cannot close Redis client: %w", err)
@@ -245,11 +191,30 @@ func (l *Limiter) Close() error {
 }
 
 func (l *Limiter) lost() {
+	l.settling.Store(true)
 	l.metrics.toLocal.Inc()
-	l.log.Warn().Int("members", l.shares(l.elapsed())).Msg("limiter: redis lost, limiting locally")
+	l.log.Warn().Int("members", l.view().members).Msg("limiter: redis lost, limiting locally")
+	l.onMode()
 }
 
-func (l *Limiter) back() {
+// back is called when the breaker has closed.
+func (l *Limiter) back(ctx context.Context) {
+	l.settle(ctx)
+	l.settling.Store(false)
+	if !l.breaker.closed() {
+		return // lost once more meanwhile
+	}
 	l.metrics.toRedis.Inc()
 	l.log.Info().Msg("limiter: redis back")
+	l.onMode()
+}
+
+// warm makes the connections ready, and warns once of a Redis that may throw
+// buckets away.
+func (l *Limiter) warm(ctx context.Context) {
+	l.remote.warm(ctx)
+	if policy := l.remote.evicts(ctx); policy != "" && !l.warned.Swap(true) {
+		l.log.Warn().Str("maxmemory_policy", policy).
+			Msg("limiter: redis may evict buckets, which fills them; set maxmemory-policy noeviction")
+	}
 }

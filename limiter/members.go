@@ -19,9 +19,11 @@ const (
 // Safe for concurrent use.
 type members struct {
 	size  func() int
+	local func() int // of the others, how many are without Redis
 	floor int
 
 	current atomic.Int64
+	away    atomic.Int64
 	due     atomic.Int64 // when to ask again, in nanoseconds
 
 	mu   sync.Mutex
@@ -33,8 +35,8 @@ type sighting struct {
 	size int
 }
 
-func newMembers(size func() int, floor int) *members {
-	m := &members{size: size, floor: max(floor, 1)}
+func newMembers(size, local func() int, floor int) *members {
+	m := &members{size: size, local: local, floor: max(floor, 1)}
 	m.refreshLocked(0, false)
 	return m
 }
@@ -50,6 +52,9 @@ func (m *members) count(now int64, held bool) int {
 
 func (m *members) refreshLocked(now int64, held bool) {
 	m.due.Store(now + int64(memberRefresh))
+	if m.local != nil {
+		m.away.Store(int64(max(m.local(), 0)))
+	}
 	n := m.floor
 	if m.size != nil {
 		n = min(max(n, m.size()), maxMembers)

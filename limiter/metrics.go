@@ -12,16 +12,17 @@ const (
 	scopeGlobal = iota
 	scopeUser
 	scopeIP
+	scopeHeader
+	scopeClaim
 	scopeCount
 )
 
 const (
 	resultAllowed = iota
 	resultDenied
+	resultShadow // a shadow would have denied
 	resultCount
 )
-
-const sourceCount = int(SourceLocal) + 1
 
 func scopeIndex(scope string) int {
 	switch scope {
@@ -29,6 +30,10 @@ func scopeIndex(scope string) int {
 		return scopeGlobal
 	case ScopeUser:
 		return scopeUser
+	case ScopeHeader:
+		return scopeHeader
+	case ScopeClaim:
+		return scopeClaim
 	default:
 		return scopeIP
 	}
@@ -44,6 +49,12 @@ type metrics struct {
 	writes    prometheus.Counter
 	toLocal   prometheus.Counter
 	toRedis   prometheus.Counter
+	settled   prometheus.Counter
+
+	leaseGranted  prometheus.Counter
+	leaseUsed     prometheus.Counter
+	leaseReturned prometheus.Counter
+	leaseExpired  prometheus.Counter
 
 	collectors []prometheus.Collector // all of the above, to be registered
 }
@@ -51,7 +62,7 @@ type metrics struct {
 func newMetrics() *metrics {
 	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gateway_limiter_decisions_total",
-		Help: "Buckets charged (allowed) and buckets that denied a request.",
+		Help: "Buckets charged (allowed), that denied a request, or would have (shadow_denied).",
 	}, []string{"scope", "result", "source"})
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "gateway_limiter_check_seconds",
@@ -66,7 +77,17 @@ func newMetrics() *metrics {
 		Name: "gateway_limiter_mode_switches_total",
 		Help: "Switches between limiting by Redis and limiting locally.",
 	}, []string{"to"})
+	leases := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_limiter_lease_tokens_total",
+		Help: "Tokens drawn ahead from Redis: granted, used, returned unused, expired unused.",
+	}, []string{"event"})
 	m := &metrics{
+		leaseGranted: leases.WithLabelValues("granted"), leaseUsed: leases.WithLabelValues("used"),
+		leaseReturned: leases.WithLabelValues("returned"), leaseExpired: leases.WithLabelValues("expired"),
+		settled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gateway_limiter_settled_tokens_total",
+			Help: "Tokens admitted without Redis and charged there afterwards.",
+		}),
 		callOK: calls.WithLabelValues("ok"), callLate: calls.WithLabelValues("timeout"),
 		callError: calls.WithLabelValues("error"),
 		toLocal:   switches.WithLabelValues("local"), toRedis: switches.WithLabelValues("redis"),
@@ -76,7 +97,7 @@ func newMetrics() *metrics {
 		}),
 	}
 	m.resolve(decisions, seconds)
-	m.collectors = []prometheus.Collector{decisions, seconds, calls, switches, m.writes}
+	m.collectors = []prometheus.Collector{decisions, seconds, calls, switches, leases, m.writes, m.settled}
 	return m
 }
 
@@ -87,8 +108,8 @@ func (m *metrics) resolve(decisions *prometheus.CounterVec, seconds *prometheus.
 		if Source(source) == SourceNone {
 			continue // without a bucket there is nothing to count
 		}
-		for scope, scopeName := range []string{ScopeGlobal, ScopeUser, ScopeIP} {
-			for result, resultName := range []string{"allowed", "denied"} {
+		for scope, scopeName := range []string{ScopeGlobal, ScopeUser, ScopeIP, ScopeHeader, ScopeClaim} {
+			for result, resultName := range []string{"allowed", "denied", "shadow_denied"} {
 				m.decisions[scope][result][source] = decisions.WithLabelValues(scopeName, resultName, name)
 			}
 		}
@@ -113,7 +134,7 @@ func (l *Limiter) gauges() []prometheus.Collector {
 		gauge("gateway_limiter_breaker_state", "The breaker on Redis: 0 closed, 1 half open, 2 open.", nil,
 			func() float64 { return float64(l.breaker.state.Load()) }),
 		gauge("gateway_limiter_effective_members", "Members a limit is divided by without Redis.", nil,
-			func() float64 { return float64(l.shares(l.elapsed())) }),
+			func() float64 { return float64(l.view().members) }),
 		mode(ModeRedis), mode(ModeLocal),
 	}
 }
@@ -146,14 +167,18 @@ func (m *metrics) call(err error) {
 }
 
 // decided counts the buckets of a, or those that denied.
-func (m *metrics) decided(a *ask, source Source, took time.Duration) {
-	m.seconds[source].Observe(took.Seconds())
-	for i := range a.results {
+func (m *metrics) decided(a *ask, took time.Duration) {
+	m.seconds[a.source].Observe(took.Seconds())
+	for i := range a.items {
+		it := &a.items[i]
+		scope := &m.decisions[it.rule.scope]
 		switch {
+		case it.result.Allowed == 0 && it.rule.limit.Shadow:
+			scope[resultShadow][a.source].Inc()
+		case it.result.Allowed == 0:
+			scope[resultDenied][a.source].Inc()
 		case a.allowed:
-			m.decisions[a.rules[i].scope][resultAllowed][source].Inc()
-		case a.results[i].Allowed == 0:
-			m.decisions[a.rules[i].scope][resultDenied][source].Inc()
+			scope[resultAllowed][a.source].Inc()
 		}
 	}
 }

@@ -12,7 +12,7 @@ func TestMetrics(t *testing.T) {
 	s := newServer(t)
 	reg := prometheus.NewRegistry()
 	l := newTest(t, func(o *Options) {
-		on(s.Addr())(o)
+		s.on(o)
 		o.Registerer = reg
 		o.Size = func() int { return 3 }
 	})
@@ -29,13 +29,15 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	f(`gateway_limiter_decisions_total{allowed,user,redis}`, 2)
-	f(`gateway_limiter_decisions_total{denied,user,redis}`, 2)
+	f(`gateway_limiter_decisions_total{denied,user,redis}`, 1)
+	f(`gateway_limiter_decisions_total{denied,user,deny_cache}`, 1)
 	f(`gateway_limiter_decisions_total{allowed,ip,redis}`, 2)
 	f(`gateway_limiter_decisions_total{denied,ip,redis}`, 0)
 	f(`gateway_limiter_decisions_total{denied,ip,local}`, 1) // the mirror owes two of its one
-	f(`gateway_limiter_check_seconds{redis}`, 4)
+	f(`gateway_limiter_check_seconds{redis}`, 3)
+	f(`gateway_limiter_check_seconds{deny_cache}`, 1)
 	f(`gateway_limiter_check_seconds{local}`, 1)
-	f(`gateway_limiter_redis_calls_total{ok}`, 4)
+	f(`gateway_limiter_redis_calls_total{ok}`, 3)
 	f(`gateway_limiter_redis_calls_total{timeout}`, 0)
 	f(`gateway_limiter_redis_calls_total{error}`, 0)
 	f(`gateway_limiter_breaker_state{}`, 2)

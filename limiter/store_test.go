@@ -8,7 +8,7 @@ import (
 )
 
 func TestStoreIsBounded(t *testing.T) {
-	s := newStore(shardCount * 4)
+	s := newStore(shardCount*4, newMetrics())
 	set := newRules("p")
 	limit := perSecond("r", ScopeIP, 1, 1)
 	for i := range 10_000 {
@@ -16,7 +16,7 @@ func TestStoreIsBounded(t *testing.T) {
 		for j := range 3 {
 			a.add(set.get(limit), fmt.Sprint(i, "/", j), 1)
 		}
-		s.take(a, 1, 1)
+		s.decideByShare(a, view{now: 1, members: 1}, false)
 	}
 	for i := range s.shards {
 		sh := &s.shards[i]
@@ -36,17 +36,16 @@ func TestStoreKeepsWhatIsUsed(t *testing.T) {
 	var sh shard
 	sh.limit, sh.index = 8, map[string]int{}
 	put := func(key string, tat int64) {
-		p := place{}
-		sh.load([]byte(key), &p)
-		p.tat = max(p.tat, tat)
-		sh.saveLocked([]byte(key), "r", p, 0)
+		c := &sh.slots[sh.findLocked([]byte(key), -1, 0)]
+		c.used = true
+		c.share.tat = max(c.share.tat, tat)
 	}
 	put("hot", 1000)
 	for i := range 100 {
 		put(fmt.Sprint("once", i), 1)
 		put("hot", 1000)
 	}
-	if n, ok := sh.index["hot"]; !ok || sh.slots[n].tat != 1000 {
+	if n, ok := sh.index["hot"]; !ok || sh.slots[n].share.tat != 1000 {
 		t.Error("the hot bucket was forgotten")
 	}
 }
@@ -84,7 +83,7 @@ func TestKeys(t *testing.T) {
 
 func TestMembers(t *testing.T) {
 	size := 3
-	m := newMembers(func() int { return size }, 1)
+	m := newMembers(func() int { return size }, nil, 1)
 	sec := int64(time.Second)
 	f := func(at int64, n int, held bool, want int) {
 		t.Helper()

@@ -1,0 +1,132 @@
+package limiter
+
+import (
+	"time"
+
+	"github.com/go-redis/redis_rate/v10"
+
+	"github.com/go-api-gateway-pro/gateway/limiter/gcra"
+)
+
+// closedRetry is what a client is told to wait at a limit that is closed without
+// Redis: nobody knows when Redis will be back.
+const closedRetry = time.Second
+
+// share is this node's part of a bucket, 1/N of rate and burst. It is charged
+// with everything the node admits, whoever decided, and so is warm when Redis is
+// lost. What it admits by itself is owed to Redis, and charged there before
+// Redis decides on the bucket again.
+type share struct {
+	tat      int64
+	known    int64 // the part of tat that Redis knows of; 0 while it knows all
+	settling bool  // what is owed is on its way
+}
+
+// charge follows an admission that Redis knows of.
+func (s *share) charge(now int64, r *rule, members, cost int) {
+	s.tat = gcra.Charge(s.tat, now, gcra.Share(r.gcra, members), cost)
+}
+
+// owe notes that whatever is charged from now on is unknown to Redis.
+func (s *share) owe(now int64) {
+	if s.known == 0 {
+		s.known = max(s.tat, now, 1)
+	}
+}
+
+// debt is what was taken here without Redis, in whole tokens, as far as it has
+// not come back by now. Less than one is forgiven.
+func (s *share) debt(now int64, r *rule, members int) int {
+	if s.known == 0 {
+		return 0
+	}
+	owed := gcra.Owed(s.known, s.tat, now, gcra.Share(r.gcra, members))
+	if owed == 0 {
+		s.known = 0
+	}
+	return owed
+}
+
+// settled notes that so many tokens have reached Redis, or may have: a charge
+// is never sent twice.
+func (s *share) settled(now int64, r *rule, members, tokens int) {
+	s.settling = false
+	s.known = max(s.known, now) + int64(tokens)*int64(gcra.Share(r.gcra, members).Interval())
+	if s.known >= s.tat {
+		s.known = 0
+	}
+}
+
+// decideByShare decides a without Redis. Unless late, what it admits will be
+// owed: an ask that is merely late has been charged in Redis.
+func (s *store) decideByShare(a *ask, v view, late bool) {
+	mask := s.acquire(a)
+	defer s.release(mask)
+	s.decideByShareLocked(a, v, late)
+}
+
+func (s *store) decideByShareLocked(a *ask, v view, late bool) {
+	a.source = SourceLocal
+	for i := range a.items {
+		it := &a.items[i]
+		it.result = s.slot(a, i, v.now).offer(it, v, late)
+	}
+	a.settle()
+	a.source = a.special()
+	for i := range a.items {
+		it := &a.items[i]
+		if !a.allowed || it.result.Allowed == 0 {
+			continue
+		}
+		c := s.slot(a, i, v.now)
+		if !late {
+			c.share.owe(v.now)
+		}
+		c.share.charge(v.now, it.rule, v.members, it.cost)
+	}
+}
+
+// offer tells what the share would give, but takes nothing.
+func (c *slot) offer(it *item, v view, late bool) redis_rate.Result {
+	if late {
+		if retry := c.denial.fresh(v.now); retry > 0 {
+			return redis_rate.Result{Limit: it.rule.rate, RetryAfter: time.Duration(retry), ResetAfter: time.Duration(c.denial.reset - v.now)}
+		}
+	}
+	var r gcra.Result
+	part := gcra.Share(it.rule.gcra, v.members)
+	c.share.tat, _ = gcra.Take(c.share.tat, v.now, part, 0) // pulled back if the limit was lowered
+	_, r = gcra.Take(c.share.tat, v.now, part, it.cost)
+	res := redis_rate.Result{Limit: it.rule.rate, Remaining: r.Remaining, RetryAfter: r.RetryAfter, ResetAfter: r.ResetAfter}
+	switch it.rule.limit.OnRedisDown {
+	case DownClosed:
+		res.Remaining, res.RetryAfter = 0, closedRetry
+	case DownOpen:
+		res.Allowed = it.cost
+	default:
+		if r.Allowed {
+			res.Allowed = it.cost
+		}
+	}
+	if res.Allowed > 0 {
+		res.RetryAfter = -1
+	}
+	return res
+}
+
+// special is the source of a local decision: open or closed if a limit that is
+// neither made the difference.
+func (a *ask) special() Source {
+	open := len(a.items) > 0
+	for i := range a.items {
+		down := a.items[i].rule.limit.OnRedisDown
+		if !a.allowed && a.items[i].result.Allowed == 0 && down == DownClosed {
+			return SourceClosed
+		}
+		open = open && down == DownOpen
+	}
+	if a.allowed && open {
+		return SourceOpen
+	}
+	return SourceLocal
+}
