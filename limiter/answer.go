@@ -85,6 +85,9 @@ func (s *store) closeLocked(c *slot, a *ask, i int, v view, decided bool) {
 	}
 	switch it.via {
 	case viaRefill:
+		if it.result.Allowed == 0 && decided {
+			it.result = c.stock().held(it, v.now)
+		}
 		if pass {
 			l := c.stock()
 			l.tokens = max(l.tokens-it.cost, 0)

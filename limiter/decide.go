@@ -89,11 +89,11 @@ func (s *store) deniedLocked(a *ask, v view) bool {
 		c := s.slot(a, i, v.now)
 		it.result = redis_rate.Result{Limit: it.rule.rate, Allowed: it.cost, RetryAfter: -1}
 		switch {
-		case it.rule.limit.Shadow || c.share.known != 0:
-		case c.denial.holds(it, v.now):
-			it.result, denied, a.source = c.denial.result(it.rule, v.now), true, SourceDeny
+		case it.rule.limit.Shadow || c.share.owing:
 		case c.lease != nil && v.now < c.lease.hold && c.lease.tokens < it.cost && c.leased(it, v.members):
 			it.result, denied, a.source = c.lease.held(it, v.now), true, SourceLease
+		case c.denial.holds(it, v.now):
+			it.result, denied, a.source = c.denial.result(it, v.now), true, SourceDeny
 		}
 	}
 	return denied

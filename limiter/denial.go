@@ -40,11 +40,12 @@ func (d *denial) holds(it *item, now int64) bool {
 	return now < d.until && d.rule == it.rule && it.cost >= d.cost
 }
 
-// result is the denial as seen at now.
-func (d *denial) result(r *rule, now int64) redis_rate.Result {
+// result is the denial of an item, as seen at now.
+func (d *denial) result(it *item, now int64) redis_rate.Result {
+	r, dearer := it.rule, int64(it.cost-d.cost)
 	return redis_rate.Result{
 		Limit: r.rate, Remaining: r.left(d.reset - now),
-		RetryAfter: time.Duration(max(d.retry-now, 1)),
+		RetryAfter: time.Duration(max(d.retry+dearer*r.interval()-now, 1)),
 		ResetAfter: time.Duration(max(d.reset-now, 0)),
 	}
 }

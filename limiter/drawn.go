@@ -10,7 +10,7 @@ import (
 type drawn struct {
 	mu   sync.Mutex
 	keys []string
-	wake chan struct{} // holds a signal while there are keys; nil: nobody sweeps
+	wake chan struct{} // holds a signal after the first of them
 }
 
 // add lists a bucket, once until the sweeper took it off.
@@ -47,7 +47,7 @@ func (s *store) reclaim(now int64, everything bool) []post {
 				c.lease = nil // a new one is made when it is hot again
 			default:
 				l.drawn = false
-				if s.worthReturning(l) {
+				if s.worthReturning(l, everything) {
 					back = append(back, post{key: key, rule: c.rule, tokens: -l.tokens})
 				}
 				l.tokens = 0
@@ -59,8 +59,8 @@ func (s *store) reclaim(now int64, everything bool) []post {
 
 // worthReturning tells whether more than a tenth of the grant was left. Less is
 // not worth a write; the limit is that much lower for a moment.
-func (s *store) worthReturning(l *lease) bool {
-	if 10*l.tokens <= l.refill {
+func (s *store) worthReturning(l *lease, everything bool) bool {
+	if l.tokens == 0 || 10*l.tokens <= l.refill && !everything {
 		s.metrics.leaseExpired.Add(float64(l.tokens))
 		return false
 	}

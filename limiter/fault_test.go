@@ -168,7 +168,7 @@ func TestLostRepliesChargeOnceAndRedisReturns(t *testing.T) {
 	logged := &lines{}
 	l := newTest(t, func(o *Options) {
 		on(fakeRedis(t, p.serve))(o)
-		o.Config.BudgetMS = 100
+		o.Config.BudgetMS = 300
 		o.Log = zerolog.New(logged)
 		o.Rand = func() float64 { return 0 }
 	})

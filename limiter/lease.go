@@ -12,10 +12,10 @@ import (
 // they are used: in any window w the cluster admits at most B + R·w and what is
 // in stock, which is k per node and B/4 at most over all of them.
 //
-// A refill that brought less than was asked for tells that the bucket is empty.
-// Then nobody asks again for a minimum hold, in which the bucket gathers what it
-// is due; without the hold the nodes would fetch single tokens in turn, a round
-// trip each.
+// A refill that brought less than was asked for, or left less than half of that,
+// tells that the bucket is empty. Then nobody asks again for a minimum hold, in
+// which the bucket gathers what it is due; without the hold the nodes would fetch
+// single tokens in turn, a round trip each.
 type lease struct {
 	tokens  int
 	refill  int   // size of the last grant
@@ -67,7 +67,7 @@ func (l *lease) put(it *item, sent int64, r redis_rate.Result) {
 	l.expires = sent + int64(leaseLife)
 	l.reset = sent + int64(r.ResetAfter)
 	l.retry, l.hold = 0, 0
-	if r.Allowed < it.want {
+	if r.Allowed < it.want || r.Remaining < it.want/2 {
 		l.retry = sent + int64(max(r.RetryAfter, 0))
 		l.hold = max(sent+minHold(it.rule), min(l.retry, sent+denialLife))
 	}

@@ -114,6 +114,7 @@ func TestRedisLimitChangeAndClockLockOutNobody(t *testing.T) {
 	l := newTest(t, s.on)
 	slow := &Limit{ID: "r", Scope: ScopeUser, Rate: 100, Burst: 100, Period: time.Hour}
 	fast := Bucket{Limit: perSecond("r", ScopeUser, 100, 100), Key: "ann"}
+	fast.Limit.Strict = true
 	admitted(t, l, 100, Bucket{Limit: slow, Key: "ann"})
 	if d := l.Check(t.Context(), []Bucket{fast}); d.Allowed || d.RetryAfter != 10*time.Millisecond {
 		t.Errorf("after the change got %+v, want denied for 10ms", d)
@@ -122,8 +123,8 @@ func TestRedisLimitChangeAndClockLockOutNobody(t *testing.T) {
 	if got := admitted(t, l, 110, fast); got != 100 {
 		t.Errorf("a second later admitted %d, want 100", got)
 	}
-	s.add(20 * time.Millisecond)
-	s.step(-30 * time.Second) // the clock of Redis is set back
+	s.add(11 * time.Millisecond) // the denial is no longer believed
+	s.step(-30 * time.Second)    // the clock of Redis is set back
 	admitted(t, l, 1, fast)
 	s.add(time.Second)
 	if got := admitted(t, l, 110, fast); got != 100 {

@@ -44,7 +44,7 @@ func (s *shard) debts(v view) []post {
 	var out []post
 	for i := range s.slots {
 		c := &s.slots[i]
-		if c.share.settling || c.share.known == 0 {
+		if c.share.settling || !c.share.owing {
 			continue
 		}
 		if owed := c.share.debt(v.now, c.rule, v.members); owed > 0 {

@@ -18,7 +18,8 @@ const closedRetry = time.Second
 // Redis decides on the bucket again.
 type share struct {
 	tat      int64
-	known    int64 // the part of tat that Redis knows of; 0 while it knows all
+	known    int64 // the part of tat that Redis knows of, while owing
+	owing    bool  // Redis does not know all
 	settling bool  // what is owed is on its way
 }
 
@@ -29,21 +30,19 @@ func (s *share) charge(now int64, r *rule, members, cost int) {
 
 // owe notes that whatever is charged from now on is unknown to Redis.
 func (s *share) owe(now int64) {
-	if s.known == 0 {
-		s.known = max(s.tat, now, 1)
+	if !s.owing {
+		s.owing, s.known = true, max(s.tat, now)
 	}
 }
 
 // debt is what was taken here without Redis, in whole tokens, as far as it has
 // not come back by now. Less than one is forgiven.
 func (s *share) debt(now int64, r *rule, members int) int {
-	if s.known == 0 {
+	if !s.owing {
 		return 0
 	}
 	owed := gcra.Owed(s.known, s.tat, now, gcra.Share(r.gcra, members))
-	if owed == 0 {
-		s.known = 0
-	}
+	s.owing = owed > 0
 	return owed
 }
 
@@ -52,9 +51,7 @@ func (s *share) debt(now int64, r *rule, members int) int {
 func (s *share) settled(now int64, r *rule, members, tokens int) {
 	s.settling = false
 	s.known = max(s.known, now) + int64(tokens)*int64(gcra.Share(r.gcra, members).Interval())
-	if s.known >= s.tat {
-		s.known = 0
-	}
+	s.owing = s.known < s.tat
 }
 
 // decideByShare decides a without Redis. Unless late, what it admits will be

@@ -49,7 +49,7 @@ type slot struct {
 }
 
 func newStore(maxKeys int, m *metrics) *store {
-	s := &store{seed: maphash.MakeSeed(), metrics: m}
+	s := &store{seed: maphash.MakeSeed(), metrics: m, drawn: drawn{wake: make(chan struct{}, 1)}}
 	for i := range s.shards {
 		s.shards[i].index = make(map[string]int)
 		s.shards[i].limit = max(maxKeys/shardCount, 1)

@@ -46,6 +46,9 @@ func (n *Node) writeAccess(ctx *fasthttp.RequestCtx, x *exchange) {
 		Str("user", x.who.User).
 		Int("bytes_in", len(ctx.Request.Body())).
 		Int("bytes_out", len(ctx.Response.Body()))
+	if x.verdict.Shadow != nil {
+		line = line.Str("limit_shadow", x.verdict.Shadow.ID)
+	}
 	if x.err != nil {
 		line = line.AnErr("error", x.err)
 	}

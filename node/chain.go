@@ -63,7 +63,7 @@ func (n *Node) serve(c fiber.Ctx) error {
 
 	// 10. All buckets of the request are charged, or none.
 	var buckets [maxBuckets]limiter.Bucket
-	x.verdict = n.limiter.Check(x.span.Context(), route.buckets(buckets[:0], x))
+	x.verdict = n.limiter.Check(x.span.Context(), route.buckets(buckets[:0], c.RequestCtx(), x))
 	if !x.verdict.Allowed {
 		return errLimited // 429
 	}

@@ -56,28 +56,30 @@ type Node struct {
 	started time.Time
 
 	// live as long as the node
-	logger     zerolog.Logger
-	access     zerolog.Logger
-	registry   *prometheus.Registry
-	requests   *telemetry.Requests
-	tracing    *telemetry.Tracing
-	peer       *cluster.Peer
-	statuses   *cluster.Rows
-	share      func([]byte)
-	limiter    *limiter.Limiter
-	backends   *proxy.Backends
-	builtins   map[string]builtin
-	app        *fiber.App
-	data       *patient
-	served     chan struct{} // closed when the data port takes no more connections
-	watcher    *fsnotify.Watcher
-	admin      *admin.Server
-	weakSecret prometheus.Gauge
-	drift      prometheus.Gauge
-	vitals     vitals
-	teardown   teardown
-	inside     context.Context // ends after the drain; what runs beside requests lives in it
-	background sync.WaitGroup
+	logger   zerolog.Logger
+	access   zerolog.Logger
+	registry *prometheus.Registry
+	requests *telemetry.Requests
+	tracing  *telemetry.Tracing
+	peer     *cluster.Peer
+	statuses *cluster.Rows
+	share    func([]byte)
+
+	modeChanged chan struct{} // holds a signal until the new mode is published
+	limiter     *limiter.Limiter
+	backends    *proxy.Backends
+	builtins    map[string]builtin
+	app         *fiber.App
+	data        *patient
+	served      chan struct{} // closed when the data port takes no more connections
+	watcher     *fsnotify.Watcher
+	admin       *admin.Server
+	weakSecret  prometheus.Gauge
+	drift       prometheus.Gauge
+	vitals      vitals
+	teardown    teardown
+	inside      context.Context // ends after the drain; what runs beside requests lives in it
+	background  sync.WaitGroup
 
 	// swapped by a reload
 	reloads  *reloader
@@ -126,7 +128,8 @@ func New(opts Options) (_ *Node, err error) {
 	n.share = n.peer.Share("status", n.statuses) // must precede Join
 
 	n.limiter, err = limiter.New(limiter.Options{
-		Config: n.keyed(cfg), Size: n.peer.Size, Now: n.now, Log: n.logger, Registerer: n.registry,
+		Config: n.keyed(cfg), Size: n.peer.Size, Local: n.localOthers, OnMode: n.announceMode,
+		Now: n.now, Log: n.logger, Registerer: n.registry,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the limiter: %w", err)
@@ -178,7 +181,8 @@ func newNode(opts Options) *Node {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n := &Node{
 		path: opts.Path, lookup: lookupOrEnv(opts.Lookup), now: now, served: make(chan struct{}), name: uniqueName(), version: opts.Version,
-		started: now(), registry: registry, reloads: newReloader(registry),
+		modeChanged: make(chan struct{}, 1),
+		started:     now(), registry: registry, reloads: newReloader(registry),
 		weakSecret: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_weak_secret", Help: "Whether jwt.secret is the shipped one or too short (1).",
 		}),

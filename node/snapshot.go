@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/node/config"
@@ -13,9 +15,9 @@ import (
 	"github.com/go-api-gateway-pro/gateway/telemetry"
 )
 
-// maxBuckets is how many buckets one request can meet: the cluster's and one of
-// each scope of its route.
-const maxBuckets = 4
+// maxBuckets is how many buckets one request can meet: the cluster's and those of
+// its route.
+const maxBuckets = 1 + config.MaxLimits
 
 // A stranger who fails to authenticate may try this often a second, if the
 // route has no ip limit of its own.
@@ -38,18 +40,11 @@ type route struct {
 	label    string
 	timeout  time.Duration
 	verifier *auth.Verifier // nil: anyone may
-	global   *limiter.Limit // the cluster's bucket, nil without one
-	limits   []scopedLimit
+	global   *limit         // the cluster's bucket, nil without one
+	limits   []limit
 	knocking limiter.Limit // what failed authentications are charged to
 	upstream *proxy.Upstream
 	metrics  *telemetry.Route
-}
-
-// scopedLimit is a limit of a route. A user limit has a second identity for
-// requests without a verified user, which count by ip: no user id can be chosen
-// to look like an address.
-type scopedLimit struct {
-	limit, byIP limiter.Limit
 }
 
 // compile builds a snapshot. It changes nothing that is running.
@@ -100,18 +95,16 @@ func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 		timeout:  time.Duration(r.TimeoutMS) * time.Millisecond,
 		upstream: n.backends.Upstream(r.UpstreamConfig),
 		metrics:  n.requests.Route(r.Path),
-		knocking: limiter.Limit{ID: "strangers", Scope: "ip", Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
+		knocking: limiter.Limit{ID: "strangers", Scope: limiter.ScopeIP, Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
 	}
-	if cfg.GlobalRateLimit != nil {
-		limit := cfg.GlobalRateLimit.Limit("global")
-		limit.Scope = "global"
-		out.global = &limit
+	if g := cfg.GlobalRateLimit; g != nil {
+		out.global = newLimit("global", g)
 	}
 	for _, l := range r.Limits() {
-		scoped := scopedLimit{limit: l.Limit(id + "|" + l.KeyBy), byIP: l.Limit(id + "|user-ip")}
-		out.limits = append(out.limits, scoped)
-		if l.KeyBy == "ip" {
-			out.knocking = scoped.limit
+		own := newLimit(id, &l)
+		out.limits = append(out.limits, *own)
+		if l.KeyBy == limiter.ScopeIP && !l.Shadow {
+			out.knocking = own.limit
 		}
 	}
 	return out
@@ -144,27 +137,14 @@ func (s *snapshot) match(method, path string) (*route, error) {
 }
 
 // buckets appends what a request on the route is charged to.
-func (r *route) buckets(to []limiter.Bucket, x *exchange) []limiter.Bucket {
+func (r *route) buckets(to []limiter.Bucket, ctx *fasthttp.RequestCtx, x *exchange) []limiter.Bucket {
 	if r.global != nil {
-		to = append(to, limiter.Bucket{Limit: r.global, Cost: 1})
+		to = append(to, r.global.bucket(ctx, x))
 	}
 	for i := range r.limits {
-		to = append(to, r.limits[i].bucket(x))
+		to = append(to, r.limits[i].bucket(ctx, x))
 	}
 	return to
-}
-
-func (l *scopedLimit) bucket(x *exchange) limiter.Bucket {
-	switch {
-	case l.limit.Scope == "global":
-		return limiter.Bucket{Limit: &l.limit, Cost: 1}
-	case l.limit.Scope == "user" && x.who.User != "":
-		return limiter.Bucket{Limit: &l.limit, Key: x.who.User, Cost: 1}
-	case l.limit.Scope == "user":
-		return limiter.Bucket{Limit: &l.byIP, Key: auth.LimitKey(x.client), Cost: 1}
-	default:
-		return limiter.Bucket{Limit: &l.limit, Key: auth.LimitKey(x.client), Cost: 1}
-	}
 }
 
 // stranger is the bucket of a failed authentication.
@@ -174,8 +154,11 @@ func (r *route) stranger(x *exchange) limiter.Bucket {
 
 // limitIDs lists the limits whose state must be kept.
 func (s *snapshot) limitIDs() map[string]bool {
-	ids := map[string]bool{"strangers": true, "global": true}
+	ids := map[string]bool{"strangers": true}
 	for _, r := range s.routes {
+		if r.global != nil {
+			ids[r.global.limit.ID] = true
+		}
 		for _, l := range r.limits {
 			ids[l.limit.ID], ids[l.byIP.ID] = true, true
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/proxy"
 )
 
@@ -37,8 +38,27 @@ func (n *Node) publish(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-n.modeChanged: // the others make room at once, or take it back
 		}
 	}
+}
+
+// announceMode has the mode published without waiting for the next second.
+func (n *Node) announceMode() {
+	select {
+	case n.modeChanged <- struct{}{}:
+	default: // already on its way
+	}
+}
+
+// localOthers counts the other live members that limit locally.
+func (n *Node) localOthers() (count int) {
+	for name, s := range n.liveStatuses() {
+		if name != n.name && s.Mode == limiter.ModeLocal {
+			count++
+		}
+	}
+	return count
 }
 
 func (n *Node) publishOnce() {

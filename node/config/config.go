@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/cluster"
@@ -85,26 +84,22 @@ func (r *Route) SetDefaults() { r.UpstreamConfig = proxy.DefaultUpstreamConfig()
 
 // Limits returns the route's limits, whichever of the two keys holds them.
 func (r *Route) Limits() []RateLimit {
+	var out []RateLimit
+	for _, l := range r.limits() {
+		out = append(out, *l)
+	}
+	return out
+}
+
+func (r *Route) limits() []*RateLimit {
+	var out []*RateLimit
 	if r.RateLimit != nil {
-		return append([]RateLimit{*r.RateLimit}, r.RateLimits...)
+		out = append(out, r.RateLimit)
 	}
-	return r.RateLimits
-}
-
-// RateLimit is a token bucket: RPS tokens a second, at most Burst at once.
-type RateLimit struct {
-	KeyBy string `yaml:"key_by"` // global, user or ip; empty: ip, for the whole cluster global
-	RPS   int    `yaml:"rps"`
-	Burst int    `yaml:"burst"` // 0: as RPS
-}
-
-// Limit returns the bucket's definition under an id.
-func (l *RateLimit) Limit(id string) limiter.Limit {
-	burst := l.Burst
-	if burst == 0 {
-		burst = max(l.RPS, 1)
+	for i := range r.RateLimits {
+		out = append(out, &r.RateLimits[i])
 	}
-	return limiter.Limit{ID: id, Scope: l.KeyBy, Rate: l.RPS, Burst: burst, Period: time.Second}
+	return out
 }
 
 // CORS is off while AllowOrigins is empty.
@@ -156,11 +151,8 @@ func (c *Config) fillIn() {
 		g.KeyBy = limiter.ScopeGlobal
 	}
 	for i := range c.Routes {
-		if l := c.Routes[i].RateLimit; l != nil && l.KeyBy == "" {
-			l.KeyBy = limiter.ScopeIP
-		}
-		for j := range c.Routes[i].RateLimits {
-			if l := &c.Routes[i].RateLimits[j]; l.KeyBy == "" {
+		for _, l := range c.Routes[i].limits() {
+			if l.KeyBy == "" {
 				l.KeyBy = limiter.ScopeIP
 			}
 		}

@@ -17,14 +17,7 @@ func isPlanned(path string) bool {
 func planned() []string {
 	return []string{
 		"server.max_in_flight", "server.tls",
-		"redis.master_name", "redis.tls",
 		"jwt.public_key_file", "jwt.jwks_url",
-		"global_rate_limit.rate", "global_rate_limit.per", "global_rate_limit.cost", "global_rate_limit.name",
-		"global_rate_limit.strict", "global_rate_limit.shadow", "global_rate_limit.on_redis_down",
-		"routes[].rate_limit.rate", "routes[].rate_limit.per", "routes[].rate_limit.cost", "routes[].rate_limit.name",
-		"routes[].rate_limit.strict", "routes[].rate_limit.shadow", "routes[].rate_limit.on_redis_down",
-		"routes[].rate_limits[].rate", "routes[].rate_limits[].per", "routes[].rate_limits[].cost", "routes[].rate_limits[].name",
-		"routes[].rate_limits[].strict", "routes[].rate_limits[].shadow", "routes[].rate_limits[].on_redis_down",
 		"routes[].hosts", "routes[].upstreams", "routes[].balance", "routes[].health_check",
 		"routes[].breaker.failure_ratio", "routes[].breaker.window_ms",
 		"routes[].retry.methods", "routes[].retry.budget_ratio",

@@ -61,7 +61,7 @@ func changed(section string, a, b any) []string {
 // set reads "***".
 func (c *Config) Redacted() map[string]any {
 	shown := *c
-	for _, secret := range []*string{&shown.JWT.Secret, &shown.Admin.Token, &shown.Redis.Password, &shown.Cluster.SecretKey} {
+	for _, secret := range []*string{&shown.JWT.Secret, &shown.Admin.Token, &shown.Redis.Password, &shown.Redis.SentinelPassword, &shown.Cluster.SecretKey} {
 		if *secret != "" {
 			*secret = "***"
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
-	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/proxy"
 )
 
@@ -47,6 +46,7 @@ func (c *Config) validateTogether() []error {
 			})
 		}
 	}
+	errs = append(errs, under("", c.validateNames())...)
 	if _, err := proxy.NewRouter(c.Matches()); err != nil {
 		errs = append(errs, under("", err)...)
 	}
@@ -134,35 +134,32 @@ func (a Admin) Validate() error {
 // Validate returns every fault of the route.
 func (r *Route) Validate() error {
 	errs := []error{r.UpstreamConfig.Validate()}
-	if r.RateLimit != nil {
-		if len(r.RateLimits) > 0 {
-			errs = append(errs, errors.New("rate_limits: must not stand beside rate_limit, got both"))
-		}
-		errs = append(errs, prefixed("rate_limit", r.RateLimit.Validate())...)
+	if r.RateLimit != nil && len(r.RateLimits) > 0 {
+		errs = append(errs, errors.New("rate_limits: must not stand beside rate_limit, got both"))
 	}
-	scopes := map[string]bool{}
-	for i, l := range r.RateLimits {
-		at := fmt.Sprintf("rate_limits[%d]", i)
+	if n := len(r.RateLimits); n > MaxLimits {
+		errs = append(errs, fmt.Errorf("rate_limits: must be at most %d, got %d", MaxLimits, n))
+	}
+	seen := map[string]bool{}
+	for i, l := range r.limits() {
+		at := r.limitPath(i)
 		errs = append(errs, prefixed(at, l.Validate())...)
-		if scopes[l.KeyBy] {
-			errs = append(errs, fmt.Errorf("%s.key_by: must differ from the other limits of the route, got %q again", at, l.KeyBy))
+		if seen[l.suffix()] {
+			errs = append(errs, fmt.Errorf("%s.key_by: must differ from the other limits of the route, or its per or name must, got %q again", at, l.KeyBy))
 		}
-		scopes[l.KeyBy] = true
+		seen[l.suffix()] = true
 	}
 	return errors.Join(errs...)
 }
 
-// Validate returns every fault of the limit.
-func (l RateLimit) Validate() error {
-	return l.Limit("limit").Validate()
-}
-
-func (l RateLimit) validateGlobal() error {
-	err := l.Validate()
-	if l.KeyBy == limiter.ScopeUser || l.KeyBy == limiter.ScopeIP {
-		err = errors.Join(err, fmt.Errorf("key_by: must be global here, got %q", l.KeyBy))
+func (r *Route) limitPath(i int) string {
+	if r.RateLimit != nil {
+		if i == 0 {
+			return "rate_limit"
+		}
+		i--
 	}
-	return err
+	return fmt.Sprintf("rate_limits[%d]", i)
 }
 
 // Validate returns every fault of the section.

@@ -152,8 +152,11 @@ func routeOperation(r *config.Route, method, template string) operation {
 func describe(r *config.Route) string {
 	var lines []string
 	for _, l := range r.Limits() {
-		limit := l.Limit("")
-		lines = append(lines, "At most "+strconv.Itoa(limit.Rate)+" requests/s per "+l.KeyBy+" (burst "+strconv.Itoa(limit.Burst)+").")
+		limit, unit := l.Limit(""), "s"
+		if l.Per != "" {
+			unit = l.Per
+		}
+		lines = append(lines, "At most "+strconv.Itoa(limit.Rate)+" requests/"+unit+" per "+l.KeyBy+" (burst "+strconv.Itoa(limit.Burst)+").")
 	}
 	return strings.Join(lines, " ")
 }

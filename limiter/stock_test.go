@@ -1,0 +1,178 @@
+package limiter
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// tokensIn is what Redis holds of a bucket.
+func (s *server) tokensIn(t testing.TB, b Bucket) int {
+	t.Helper()
+	look := newTest(t, s.on)
+	strict := *b.Limit
+	strict.Strict, strict.Shadow = true, false
+	n := 0
+	for n <= strict.Burst && look.Check(t.Context(), []Bucket{{Limit: &strict, Key: b.Key}}).Allowed {
+		n++
+	}
+	return n
+}
+
+func hotLimit(burst int) *Limit { return perSecond("hot", ScopeGlobal, 1000, burst) }
+
+// warmUp makes the node expect demand, so that it draws ahead.
+func warmUp(t testing.TB, c *cohort, b ...Bucket) {
+	t.Helper()
+	c.offer(t, 100*time.Millisecond, 200, []float64{1}, b...)
+}
+
+// A token that was in stock goes back there if another bucket denies.
+func TestDeniedRequestKeepsTheStock(t *testing.T) {
+	c := newCohort(t, 1)
+	l := c.nodes[0]
+	hot := Bucket{Limit: hotLimit(1000)}
+	warmUp(t, c, hot)
+	user := Bucket{Limit: perSecond("u", ScopeUser, 1, 1), Key: "ann"}
+	admitted(t, l, 1, user)
+	used := testutil.ToFloat64(l.metrics.leaseUsed)
+	passed := 0
+	for range 100 {
+		passed += admitted(t, l, 1, hot, user)
+		c.add(20 * time.Millisecond)
+		l.local.with("rate:test:u:ann", func(c *slot) { c.denial = denial{} }) // have Redis asked
+	}
+	if now := testutil.ToFloat64(l.metrics.leaseUsed) - used; passed != 1 || now != 1 {
+		t.Errorf("%d of 100 requests passed and used %v tokens, want 1 and 1", passed, now)
+	}
+}
+
+// What is drawn and not used goes back: the bucket is full again when its time
+// has come.
+func TestUnusedTokensGoBack(t *testing.T) {
+	c := newCohort(t, 1)
+	hot := Bucket{Limit: hotLimit(1000)}
+	passed, _ := c.offer(t, 200*time.Millisecond, 900, []float64{1}, hot)
+	granted := testutil.ToFloat64(c.nodes[0].metrics.leaseGranted)
+	if granted <= float64(passed) {
+		t.Fatalf("granted %v for %d requests: nothing is in stock", granted, passed)
+	}
+	c.add(2 * leaseLife)
+	m := c.nodes[0].metrics
+	waitFor(t, func() bool {
+		return testutil.ToFloat64(m.leaseReturned)+testutil.ToFloat64(m.leaseExpired) == granted-float64(passed)
+	})
+	waitFor(t, func() bool { return c.nodes[0].local.drawn.takeAll() == nil })
+	if left := c.tokensIn(t, hot); left != 1000 {
+		t.Errorf("%d tokens left, want a full bucket", left)
+	}
+}
+
+// A node that ends gives back what it holds.
+func TestCloseReturnsTheStock(t *testing.T) {
+	s := newServer(t)
+	o := Options{Config: DefaultConfig()}
+	s.on(&o)
+	l, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hot := Bucket{Limit: perSecond("hot", ScopeGlobal, 1000, 1000)}
+	passed := admitted(t, l, 60, hot)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.tokensIn(t, hot); left != 1000-passed {
+		t.Errorf("%d tokens left, want %d: 1000 less the %d that passed", left, 1000-passed, passed)
+	}
+}
+
+// A short grant is followed by a hold, or the nodes would fetch single tokens.
+func TestShortGrantIsFollowedByAHold(t *testing.T) {
+	c := newCohort(t, 1)
+	hot := Bucket{Limit: hotLimit(1000)}
+	c.offer(t, 2*time.Second, 5000, []float64{1}, hot) // empty by now
+	before := c.calls()
+	c.offer(t, time.Second, 5000, []float64{1}, hot)
+	if calls := c.calls() - before; calls > 21 {
+		t.Errorf("%v calls in a second, want 20: one per τ", calls)
+	}
+}
+
+func TestWhatIsLeased(t *testing.T) {
+	f := func(rate, burst, members, want int) {
+		t.Helper()
+		r := newRule(*perSecond("r", ScopeUser, rate, burst), "p")
+		if got := leaseMax(r, members); got != want {
+			t.Errorf("%d/s, burst %d, %d members: %d tokens at most, want %d", rate, burst, members, got, want)
+		}
+	}
+	f(1000, 1000, 3, 50)
+	f(1000, 120, 3, 10)
+	f(100, 1000, 3, 5)
+	f(20, 1000, 1, 1) // too small to draw from
+	f(1000, 10, 3, 0)
+
+	cold := &slot{}
+	hot := &slot{}
+	hot.demand.add(10, 0)
+	g := func(c *slot, change func(*Limit), cost int, want bool) {
+		t.Helper()
+		limit := *perSecond("r", ScopeUser, 1000, 1000)
+		change(&limit)
+		it := &item{rule: newRule(limit, "p"), cost: cost}
+		if got := c.leased(it, 3); got != want {
+			t.Errorf("%+v, cost %d: leased %v, want %v", limit, cost, got, want)
+		}
+	}
+	g(hot, func(*Limit) {}, 1, true)
+	g(hot, func(*Limit) {}, 25, true)
+	g(hot, func(*Limit) {}, 26, false) // two must fit, or a grant is one request's
+	g(cold, func(*Limit) {}, 1, false)
+	g(cold, func(l *Limit) { l.Scope = ScopeGlobal }, 1, true)
+	g(hot, func(l *Limit) { l.Strict = true }, 1, false)
+	g(hot, func(l *Limit) { l.Shadow = true }, 1, false)
+	g(hot, func(l *Limit) { l.Rate = 10 }, 1, false)
+}
+
+func TestDemand(t *testing.T) {
+	var d demand
+	f := func(at time.Duration, n int, want float64) {
+		t.Helper()
+		d.add(n, int64(at))
+		if got := d.tokens(); got != want {
+			t.Errorf("at %s: got %v, want %v", at, got, want)
+		}
+	}
+	f(0, 8, 8)
+	f(10*time.Millisecond, 8, 16) // a rise counts at once
+	f(50*time.Millisecond, 0, 8)
+	f(100*time.Millisecond, 0, 4)
+	f(200*time.Millisecond, 0, 1)
+	f(time.Hour, 1, 1)
+}
+
+// Checks that find a refill on its way wait for it instead of sending another.
+func TestWaitersShareARefill(t *testing.T) {
+	c := newCohort(t, 1)
+	l := c.nodes[0]
+	hot := Bucket{Limit: hotLimit(1000)}
+	warmUp(t, c, hot)
+	c.add(10 * leaseHorizon)
+	waitFor(t, func() bool { return !l.local.drawn.some() })
+	warmUp(t, c, hot)
+	before, results := c.calls(), make(chan bool)
+	for range 200 {
+		go func() { results <- l.Check(t.Context(), []Bucket{hot}).Allowed }()
+	}
+	passed := 0
+	for range 200 {
+		if <-results {
+			passed++
+		}
+	}
+	if calls := c.calls() - before; passed != 200 || calls > 40 {
+		t.Errorf("%d of 200 passed with %v calls, want all with a few", passed, calls)
+	}
+}

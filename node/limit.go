@@ -1,0 +1,45 @@
+package node
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/auth"
+	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/node/config"
+)
+
+// limit is a configured limit with what names a request's bucket. A request
+// without the user, header or claim counts by ip, under a second identity of the
+// limit: no user id can be chosen to look like an address.
+type limit struct {
+	limit, byIP limiter.Limit
+	cost        int
+	name        string // of the header or claim
+}
+
+func newLimit(route string, l *config.RateLimit) *limit {
+	out := &limit{limit: l.Limit(route), cost: l.Tokens(), name: l.Key()}
+	out.byIP = out.limit
+	out.byIP.ID += "-ip"
+	return out
+}
+
+// bucket is what the request is charged to.
+func (l *limit) bucket(ctx *fasthttp.RequestCtx, x *exchange) limiter.Bucket {
+	key := ""
+	switch l.limit.Scope {
+	case limiter.ScopeGlobal:
+		return limiter.Bucket{Limit: &l.limit, Cost: l.cost}
+	case limiter.ScopeUser:
+		key = x.who.User
+	case limiter.ScopeHeader:
+		key = string(ctx.Request.Header.Peek(l.name))
+	}
+	if key == "" && l.limit.Scope != limiter.ScopeIP {
+		return limiter.Bucket{Limit: &l.byIP, Key: auth.LimitKey(x.client), Cost: l.cost}
+	}
+	if l.limit.Scope == limiter.ScopeIP {
+		key = auth.LimitKey(x.client)
+	}
+	return limiter.Bucket{Limit: &l.limit, Key: key, Cost: l.cost}
+}
