@@ -26,8 +26,8 @@ type Config struct {
 	// SentinelPassword is not empty.
 	SentinelUsername string `yaml:"sentinel_username"`
 	SentinelPassword string `yaml:"sentinel_password"`
-	// TLS encrypts the connections, if it is there.
-	TLS *TLSConfig `yaml:"tls"`
+	// TLS encrypts the connections.
+	TLS TLSConfig `yaml:"tls"`
 	// DB is the database number, 0 to 15 on a default Redis; 0 on a Cluster.
 	DB int `yaml:"db"`
 	// BudgetMS is the longest a check waits for Redis, in milliseconds.

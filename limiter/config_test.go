@@ -24,8 +24,9 @@ func TestConfigValidate(t *testing.T) {
 	f(func(c *Config) { c.Mode = "sentinel"; c.Addrs = []string{"a:1"} }, `master_name: must not be empty in mode sentinel`)
 	f(func(c *Config) { c.MasterName = "main" }, `master_name: must be empty in mode standalone, got "main"`)
 	f(func(c *Config) { c.SentinelUsername = "u" }, `sentinel_password: must not be empty when sentinel_username is set`)
-	f(func(c *Config) { c.TLS = &TLSConfig{CertFile: "a.pem"} },
+	f(func(c *Config) { c.TLS = TLSConfig{Enabled: true, CertFile: "a.pem"} },
 		`tls: must have both cert_file and key_file or neither, got "a.pem" and ""`)
+	f(func(c *Config) { c.TLS.CAFile = "ca.pem" }, `tls.enabled: must be true when another key of tls is set, got false`)
 	f(func(c *Config) { c.Addrs = []string{"redis"} }, `addrs[0]: must be host:port with a port from 1 to 65535, got "redis"`)
 	f(func(c *Config) { c.Addrs = []string{"redis:0"} }, `addrs[0]: must be host:port with a port from 1 to 65535, got "redis:0"`)
 	f(func(c *Config) { c.Addrs = []string{":6379"} }, `addrs[0]: must be host:port with a port from 1 to 65535, got ":6379"`)

@@ -11,22 +11,26 @@ import (
 // TLSConfig encrypts the connections to Redis; empty fields mean the system's
 // certificate authorities, no client certificate, and the name in the address.
 type TLSConfig struct {
+	Enabled    bool   `yaml:"enabled"`
 	CAFile     string `yaml:"ca_file"`     // PEM; replaces the system's authorities
 	CertFile   string `yaml:"cert_file"`   // PEM; what this node shows
 	KeyFile    string `yaml:"key_file"`    // PEM; of CertFile
 	ServerName string `yaml:"server_name"` // the name that the server must show
 }
 
-func (c *TLSConfig) validate() error {
-	if c != nil && (c.CertFile == "") != (c.KeyFile == "") {
+func (c TLSConfig) validate() error {
+	if c != (TLSConfig{}) && !c.Enabled {
+		return errors.New("tls.enabled: must be true when another key of tls is set, got false")
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
 		return fmt.Errorf("tls: must have both cert_file and key_file or neither, got %q and %q", c.CertFile, c.KeyFile)
 	}
 	return nil
 }
 
-// config reads the files. It is nil for a nil c.
-func (c *TLSConfig) config() (*tls.Config, error) {
-	if c == nil {
+// config reads the files. It is nil without encryption.
+func (c TLSConfig) config() (*tls.Config, error) {
+	if !c.Enabled {
 		return nil, nil
 	}
 	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -52,6 +53,9 @@ func keysOf(typ reflect.Type, path string) []string {
 			return keysOf(typ.Elem(), path+"[]")
 		}
 	case reflect.Struct:
+		if typ == reflect.TypeFor[RateLimit]() && !strings.HasSuffix(path, "rate_limits[]") {
+			return []string{join(path, "rps")} // the other keys are shown once
+		}
 		var keys []string
 		for i := range typ.NumField() {
 			name, options, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
@@ -147,9 +151,8 @@ func TestParseRefuses(t *testing.T) {
 	f(`routes: [{path: "/health", upstream: "http://a"}]`, `routes[0].path: must not shadow the built-in /health, got "/health"`)
 	f(`routes: [{path: "/docs/*", upstream: "http://a"}]`, "routes[0].path: must not shadow the built-in /docs")
 	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: -5}}]`, "routes[0].rate_limit.rps: must be at least 1, got -5")
-	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, key_by: team}}]`, `routes[0].rate_limit.key_by: must be one of global, user, ip, got "team"`)
+	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, key_by: team}}]`, `routes[0].rate_limit.key_by: must be one of global, user, ip, header:NAME, claim:NAME, got "team"`)
 	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, burst: -1}}]`, "routes[0].rate_limit.burst: must be at least 1, got -1")
-	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, strict: true}}]`, "routes[0].rate_limit.strict: not supported yet")
 	f(`routes: [{path: "/a", upstream: "http://a", auth_required: true}]`, "jwt.secret: must be set when a route has auth_required: true")
 	f("global_rate_limit: {rps: 5, key_by: ip}", `global_rate_limit.key_by: must be global here, got "ip"`)
 	f("jwt: {algorithms: [none]}", `jwt.algorithms[0]: `)
@@ -172,6 +175,40 @@ func TestParseRefuses(t *testing.T) {
 	f("server: {prot: 1, port: x}\nlog: {level: loud}\n", "server.prot", "server.port", "log.level")
 }
 
+func TestLimitsRefused(t *testing.T) {
+	f := func(limits string, want ...string) {
+		t.Helper()
+		_, err := Parse([]byte(`routes: [{path: "/a", upstream: "http://a", rate_limits: [`+limits+`]}]`), env())
+		got := flatten(err)
+		if len(got) != len(want) {
+			t.Fatalf("%s: got %v, want %d faults", limits, err, len(want))
+		}
+		for i := range want {
+			if !strings.HasPrefix(got[i].Error(), "routes[0].rate_limits"+want[i]) {
+				t.Errorf("%s: fault %d is %q, want %q", limits, i, got[i], want[i])
+			}
+		}
+	}
+	f(`{rps: 1, key_by: user}, {rate: 100, per: hour, key_by: user}, {rps: 1, key_by: "header:X-Tenant"}, {rps: 1, key_by: "claim:https://x/t"}`)
+	f(`{rps: 1, cost: 2}`, "[0].cost: must be from 1 to the burst 1, got 2")
+	f(`{rps: 1, cost: -1}`, "[0].cost: must be from 1 to the burst 1, got -1")
+	f(`{rate: 5, per: week}`, `[0].per: must be one of second, minute, hour, day, got "week"`)
+	f(`{rps: 5, per: hour}`, `[0].per: must stand beside rate, got "hour" without`)
+	f(`{rps: 5, rate: 5}`, "[0].rate: must not stand beside rps, got both")
+	f(`{rate: -5, per: day}`, "[0].rate: must be at least 1, got -5")
+	f(`{rate: 6000001, per: minute}`, "[0].rate: must be at most 100000 per second, got 100000")
+	f(`{}`, "[0].rps: must be at least 1, got 0")
+	f(`{rps: 5, name: "a b"}`, `[0].name: must be up to 64 letters, digits, dots, dashes or underscores, got "a b"`)
+	f(`{rps: 5, on_redis_down: panic}`, `[0].on_redis_down: must be one of share, closed, open, got "panic"`)
+	f(`{rps: 5, key_by: "header:"}`, `[0].key_by: must be one of global, user, ip, header:NAME, claim:NAME, got "header:"`)
+	f(`{rps: 5, key_by: "header:X Y"}`, "[0].key_by: must be one of")
+	f(`{rps: 5, key_by: "ip:x"}`, "[0].key_by: must be one of")
+	f(`{rps: 5, key_by: claim}`, "[0].key_by: must be one of")
+	f(`{rps: 5, key_by: ip}, {rps: 6, key_by: ip}`, `[1].key_by: must differ from the other limits of the route`)
+	f(`{rps: 5, key_by: ip, name: a}, {rps: 6, key_by: user, name: a}`, `[1].key_by: must differ`, `[1].name: must not be that of another limit with other values, got "a"`)
+	f(strings.Repeat(`{rps: 5},`, 9), ": must be at most 8, got 9", "[1].key", "[2].key", "[3].key", "[4].key", "[5].key", "[6].key", "[7].key", "[8].key")
+}
+
 func TestLimitDefaults(t *testing.T) {
 	cfg, err := Parse([]byte(`{global_rate_limit: {rps: 5}, routes: [{path: /a, upstream: "http://a", rate_limit: {rps: 7}}]}`), env())
 	if err != nil {
@@ -180,8 +217,16 @@ func TestLimitDefaults(t *testing.T) {
 	if got := cfg.GlobalRateLimit.Limit("g"); got.Scope != "global" || got.Burst != 5 {
 		t.Errorf("the cluster's limit is %+v", got)
 	}
-	if got := cfg.Routes[0].RateLimit.Limit("r"); got.Scope != "ip" || got.Burst != 7 {
+	if got := cfg.Routes[0].RateLimit.Limit("r"); got.Scope != "ip" || got.Burst != 7 || got.Period != time.Second {
 		t.Errorf("the route's limit is %+v", got)
+	}
+	hourly := RateLimit{KeyBy: "header:X-Tenant", Rate: 500, Per: "hour"}
+	if got := hourly.Limit("r"); got.Scope != "header" || got.Burst != 500 || got.Period != time.Hour || got.ID != "r|header:X-Tenant/hour" {
+		t.Errorf("the hourly limit is %+v", got)
+	}
+	named := RateLimit{KeyBy: "user", RPS: 5, Name: "team"}
+	if a, b := named.Limit("a"), named.Limit("b"); a != b || a.ID != "name:team" {
+		t.Errorf("two limits of one name are %+v and %+v", a, b)
 	}
 }
 

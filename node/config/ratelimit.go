@@ -37,7 +37,10 @@ type RateLimit struct {
 // in.
 func (l *RateLimit) Limit(route string) limiter.Limit {
 	scope, _, _ := strings.Cut(l.KeyBy, ":")
-	rate := max(l.RPS, l.Rate)
+	rate := l.RPS
+	if rate == 0 {
+		rate = l.Rate
+	}
 	burst := l.Burst
 	if burst == 0 {
 		burst = max(rate, 1)
@@ -111,7 +114,12 @@ func (l *RateLimit) Validate() error {
 		return errors.Join(errs...)
 	}
 	limit := l.Limit("limit")
-	errs = append(errs, limit.Validate())
+	for _, err := range flatten(limit.Validate()) {
+		if text, isRate := strings.CutPrefix(err.Error(), "rps:"); isRate && l.Rate != 0 {
+			err = errors.New("rate:" + text)
+		}
+		errs = append(errs, err)
+	}
 	if l.Cost != 0 && limit.Burst > 0 {
 		errs = append(errs, limit.ValidateCost(l.Cost))
 	}

@@ -41,7 +41,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	f("routes:\n  - {path: /a/*, upstream: \"http://127.0.0.1:1\"}\n  - {path: /a/*, upstream: \"http://127.0.0.1:2\"}",
 		"routes[1].path: must be another than that of routes[0]")
 	f("routes:\n  - path: /a/*\n    upstream: http://127.0.0.1:1\n    rate_limit: {rps: 5, key_by: country}",
-		`routes[0].rate_limit.key_by: must be one of global, user, ip, got "country" (line 4)`)
+		`routes[0].rate_limit.key_by: must be one of global, user, ip, header:NAME, claim:NAME, got "country" (line 4)`)
 	f("jwt: {secret: \"${TEST_UNSET_SECRET}\"}\n"+goodRoute,
 		"jwt.secret: environment variable TEST_UNSET_SECRET is not set and ${TEST_UNSET_SECRET} gives no default (line 1)")
 	f("server: {port: -1}\nlog: {level: loud}\nroutes:\n  - path: /a/*\n    upstream: http://127.0.0.1:1\n    rate_limit: {rps: 0}",
