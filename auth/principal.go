@@ -17,6 +17,18 @@ type Principal struct {
 	User string
 	// Headers are the forwarded claims in the order of the claims' names.
 	Headers []Header
+
+	kept []string // the values of Options.Claims, in their order
+}
+
+// Claim returns the text of the claim Options.Claims[i]: a string, number or boolean as it was signed. It
+// is "" when the token has no such claim or one of another shape, and for a caller without a token. It does
+// not allocate, and the text outlives the request.
+func (p Principal) Claim(i int) string {
+	if i < 0 || i >= len(p.kept) {
+		return ""
+	}
+	return p.kept[i]
 }
 
 // Header is one request header for the upstream. Its value holds no control characters.
@@ -40,17 +52,21 @@ func sortedForwards(claims map[string]string) []forward {
 	return list
 }
 
-// principalOf reads the user and the forwarded headers out of verified claims.
-func principalOf(claims map[string]any, userClaim string, forwards []forward) (Principal, error) {
-	user, err := claimText(claims[userClaim])
+// principalOf reads the user, the forwarded headers and the claims to keep out of verified claims.
+func (v *Verifier) principalOf(claims map[string]any) (Principal, error) {
+	user, err := claimText(claims[v.userClaim])
 	if err != nil {
-		return Principal{}, fmt.Errorf("%w: claim %q %w", ErrInvalid, userClaim, err)
+		return Principal{}, fmt.Errorf("%w: claim %q %w", ErrInvalid, v.userClaim, err)
 	}
 	if user == "" {
-		return Principal{}, fmt.Errorf("%w: claim %q is missing or names no user", ErrInvalid, userClaim)
+		return Principal{}, fmt.Errorf("%w: claim %q is missing or names no user", ErrInvalid, v.userClaim)
 	}
 	p := Principal{User: user}
-	for _, f := range forwards {
+	for _, name := range v.kept {
+		text, _ := scalarText(claims[name])
+		p.kept = append(p.kept, text)
+	}
+	for _, f := range v.forwards {
 		value, err := claimText(claims[f.claim])
 		if err != nil {
 			return Principal{}, fmt.Errorf("%w: claim %q %w", ErrInvalid, f.claim, err)

@@ -26,8 +26,36 @@ func TestPrincipal(t *testing.T) {
 	want := Principal{User: "9007199254740993", Headers: []Header{
 		{"X-Roles", "a,2,true"}, {"X-User-ID", "9007199254740993"}, {"X-VIP", "false"},
 	}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Principal{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestPrincipalKeepsClaims(t *testing.T) {
+	at := newClock()
+	token := sign(t, jwt.SigningMethodHS256, []byte(testSecret), claimsAt(at, jwt.MapClaims{
+		"tenant": "acme", "plan": 7, "vip": true, "roles": []any{"a"}, "org": map[string]any{"id": 1},
+	}))
+	v, err := NewVerifier(testConfig(), Options{Now: at.now, Claims: []string{"tenant", "plan", "vip", "roles", "org", "none"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // verified, then remembered
+		p, err := v.Verify("Bearer " + token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []string{"acme", "7", "true", "", "", "", ""} {
+			if got := p.Claim(i); got != want {
+				t.Errorf("claim %d is %q, want %q", i, got, want)
+			}
+		}
+		if n := testing.AllocsPerRun(100, func() { p.Claim(0) }); n > 0 {
+			t.Errorf("%g allocations", n)
+		}
+	}
+	if got := (Principal{}).Claim(0) + (Principal{}).Claim(-1); got != "" {
+		t.Errorf("nobody has the claim %q", got)
 	}
 }
 

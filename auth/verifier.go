@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,21 +26,29 @@ var (
 	errComma   = errors.New("is a list with a comma inside an element")
 )
 
+// Options are what a Verifier needs besides its Config.
+type Options struct {
+	// Now is the clock, read at least once for every token.
+	Now func() time.Time
+	// Claims names the claims that [Principal.Claim] gives by their place in this list.
+	Claims []string
+}
+
 // Verifier checks bearer tokens. It is safe for concurrent use. It holds its own cache of verified tokens;
 // replacing the Verifier drops it.
 type Verifier struct {
 	secret    []byte
 	userClaim string
 	forwards  []forward
+	kept      []string // the claims that a Principal keeps by place
 	leeway    time.Duration
 	parser    *jwt.Parser
 	now       func() time.Time
 	cache     *tokenCache
 }
 
-// NewVerifier returns a Verifier for a valid Config, or what [Config.Validate] has against it. The clock
-// is read at least once for every token.
-func NewVerifier(c Config, now func() time.Time) (*Verifier, error) {
+// NewVerifier returns a Verifier for a valid Config, or what [Config.Validate] has against it.
+func NewVerifier(c Config, opts Options) (*Verifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot verify tokens: %w", err)
 	}
@@ -48,9 +57,10 @@ func NewVerifier(c Config, now func() time.Time) (*Verifier, error) {
 		secret:    []byte(c.Secret),
 		userClaim: c.UserClaim,
 		forwards:  sortedForwards(c.ForwardClaims),
+		kept:      slices.Clone(opts.Claims),
 		leeway:    leeway,
-		parser:    newParser(c, leeway, now),
-		now:       now,
+		parser:    newParser(c, leeway, opts.Now),
+		now:       opts.Now,
 		cache:     newTokenCache(),
 	}, nil
 }
@@ -103,7 +113,7 @@ func (v *Verifier) verify(token string) (Principal, error) {
 	if _, critical := parsed.Header["crit"]; critical {
 		return Principal{}, fmt.Errorf("%w: it demands an extension (crit)", ErrInvalid)
 	}
-	p, err := principalOf(claims, v.userClaim, v.forwards)
+	p, err := v.principalOf(claims)
 	if err != nil {
 		return Principal{}, err
 	}

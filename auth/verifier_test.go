@@ -29,7 +29,7 @@ func testConfig() Config {
 
 func newTestVerifier(tb testing.TB, c Config, at *clock) *Verifier {
 	tb.Helper()
-	v, err := NewVerifier(c, at.now)
+	v, err := NewVerifier(c, Options{Now: at.now})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestHeaderNames(t *testing.T) {
 }
 
 func TestNewVerifierRefusesBadConfig(t *testing.T) {
-	if _, err := NewVerifier(Config{}, time.Now); err == nil {
+	if _, err := NewVerifier(Config{}, Options{Now: time.Now}); err == nil {
 		t.Error("an empty configuration was accepted")
 	}
 }

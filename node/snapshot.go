@@ -82,7 +82,7 @@ func (n *Node) newVerifier(cfg *config.Config) (*auth.Verifier, error) {
 	if cfg.JWT.Secret == "" {
 		return nil, nil
 	}
-	verifier, err := auth.NewVerifier(cfg.JWT, n.now)
+	verifier, err := auth.NewVerifier(cfg.JWT, auth.Options{Now: n.now})
 	if err != nil {
 		return nil, fmt.Errorf("cannot use jwt: %w", err)
 	}
