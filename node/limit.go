@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
@@ -14,11 +16,12 @@ import (
 type limit struct {
 	limit, byIP limiter.Limit
 	cost        int
-	name        string // of the header or claim
+	header      string
+	claim       int // its place among the claims that principals keep
 }
 
-func newLimit(route string, l *config.RateLimit) *limit {
-	out := &limit{limit: l.Limit(route), cost: l.Tokens(), name: l.Key()}
+func newLimit(route string, l *config.RateLimit, claims []string) *limit {
+	out := &limit{limit: l.Limit(route), cost: l.Tokens(), header: l.Key(), claim: slices.Index(claims, l.Key())}
 	out.byIP = out.limit
 	out.byIP.ID += "-ip"
 	return out
@@ -33,7 +36,9 @@ func (l *limit) bucket(ctx *fasthttp.RequestCtx, x *exchange) limiter.Bucket {
 	case limiter.ScopeUser:
 		key = x.who.User
 	case limiter.ScopeHeader:
-		key = string(ctx.Request.Header.Peek(l.name))
+		key = string(ctx.Request.Header.Peek(l.header))
+	case limiter.ScopeClaim:
+		key = x.who.Claim(l.claim)
 	}
 	if key == "" && l.limit.Scope != limiter.ScopeIP {
 		return limiter.Bucket{Limit: &l.byIP, Key: auth.LimitKey(x.client), Cost: l.cost}

@@ -1,13 +1,19 @@
 package node
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 )
 
 const limitedRoutes = `
 routes:
   - {path: "/tenant", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 2, key_by: "header:X-Tenant"}]}
+  - {path: "/plan", upstream: "${UPSTREAM}", auth_required: true, rate_limits: [{rps: 1, burst: 2, key_by: "claim:plan"}, {rps: 1, burst: 3, key_by: "claim:org"}]}
   - {path: "/dear", upstream: "${UPSTREAM}", rate_limits: [{rate: 60, per: hour, burst: 10, cost: 4, key_by: ip}]}
   - {path: "/both", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 5, key_by: ip}, {rate: 60, per: hour, burst: 3, key_by: ip}]}
   - {path: "/shadow", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 2, key_by: ip, shadow: true}]}
@@ -42,14 +48,30 @@ func TestLimitKeys(t *testing.T) {
 	f("/tenant", 2, "X-Tenant: acme")
 	f("/tenant", 0, "X-Tenant: acme")
 	f("/tenant", 2, "X-Tenant: other")
-	f("/tenant", 2) // without the header by address,
+	f("/tenant", 2)                        // without the header by address,
 	f("/tenant", 2, "X-Tenant: 127.0.0.1") // which a header cannot name
+	f("/plan", 2, bearer(t, map[string]any{"plan": "gold", "org": "a"}))
+	f("/plan", 0, bearer(t, map[string]any{"plan": "gold", "org": "b"})) // another user, the same plan
+	f("/plan", 1, bearer(t, map[string]any{"plan": "free", "org": "a"})) // what two gold ones left of a
 	f("/dear", 2)
 	f("/both", 3) // the smaller one denies, and the other is not charged
 	f("/shadow", 10)
 	f("/a", 3)
 	f("/b", 0) // one name, one bucket
-	if !strings.Contains(n.logs.String(), `"limit_shadow":"/shadow|ip"`) {
-		t.Errorf("the access log does not tell what the shadow limit would have denied:\n%s", n.logs)
+	eventually(t, "the log tells what the shadow limit would have denied", func() bool { return strings.Contains(n.logs.String(), `"limit_shadow":"/shadow|ip"`) })
+}
+
+// bearer signs any claims by hand.
+func bearer(t *testing.T, claims map[string]any) string {
+	t.Helper()
+	claims["sub"], claims["iss"], claims["exp"] = "alice", "api-gateway", time.Now().Add(time.Hour).Unix()
+	body, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
 	}
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode(body)
+	mac := hmac.New(sha256.New, []byte(testSecret))
+	mac.Write([]byte(signed))
+	return "Authorization: Bearer " + signed + "." + encode(mac.Sum(nil))
 }

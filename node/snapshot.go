@@ -82,7 +82,7 @@ func (n *Node) newVerifier(cfg *config.Config) (*auth.Verifier, error) {
 	if cfg.JWT.Secret == "" {
 		return nil, nil
 	}
-	verifier, err := auth.NewVerifier(cfg.JWT, auth.Options{Now: n.now})
+	verifier, err := auth.NewVerifier(cfg.JWT, auth.Options{Now: n.now, Claims: cfg.LimitClaims()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot use jwt: %w", err)
 	}
@@ -98,10 +98,10 @@ func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 		knocking: limiter.Limit{ID: "strangers", Scope: limiter.ScopeIP, Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
 	}
 	if g := cfg.GlobalRateLimit; g != nil {
-		out.global = newLimit("global", g)
+		out.global = newLimit("global", g, nil)
 	}
 	for _, l := range r.Limits() {
-		own := newLimit(id, &l)
+		own := newLimit(id, &l, cfg.LimitClaims())
 		out.limits = append(out.limits, *own)
 		if l.KeyBy == limiter.ScopeIP && !l.Shadow {
 			out.knocking = own.limit

@@ -57,6 +57,19 @@ func (l *RateLimit) Limit(route string) limiter.Limit {
 	}
 }
 
+// LimitClaims are the names of the claims that limits count by.
+func (c *Config) LimitClaims() []string {
+	var names []string
+	for i := range c.Routes {
+		for _, l := range c.Routes[i].limits() {
+			if strings.HasPrefix(l.KeyBy, limiter.ScopeClaim+":") && !slices.Contains(names, l.Key()) {
+				names = append(names, l.Key())
+			}
+		}
+	}
+	return names
+}
+
 // Tokens is what one request takes.
 func (l *RateLimit) Tokens() int { return max(l.Cost, 1) }
 
