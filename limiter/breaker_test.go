@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,22 +94,22 @@ func TestProber(t *testing.T) {
 		start := time.Now()
 		now := func() int64 { return int64(time.Since(start)) }
 		b, _ := newTestBreaker(1)
-		probes, warmed, closes := 0, 0, 0
-		var bad func(n int) bool
+		var probes, warmed, closes atomic.Int64
+		var bad func(n int64) bool
 		p := &prober{
 			breaker: b,
 			probe: func(context.Context) error {
-				probes++
+				n := probes.Add(1)
 				if b.state.Load() == breakerOpen {
 					t.Error("probed while open")
 				}
-				if bad(probes) {
+				if bad(n) {
 					return errors.New("no")
 				}
 				return nil
 			},
-			warm:    func(context.Context) { warmed++ },
-			onClose: func(context.Context) { closes++ },
+			warm:    func(context.Context) { warmed.Add(1) },
+			onClose: func(context.Context) { closes.Add(1) },
 			now:     now,
 		}
 		done := make(chan struct{})
@@ -116,17 +117,48 @@ func TestProber(t *testing.T) {
 		synctest.Wait()
 
 		// Two good probes are not enough: the third fails twice.
-		bad = func(n int) bool { return n == 3 || n == 6 }
+		bad = func(n int64) bool { return n == 3 || n == 6 }
 		b.fail(5, false, now())
 		time.Sleep(250*time.Millisecond + 500*time.Millisecond + time.Second - 1)
 		synctest.Wait()
-		if b.closed() || probes != 6 {
-			t.Errorf("closed %v after %d probes, want open after 6", b.closed(), probes)
+		if b.closed() || probes.Load() != 6 {
+			t.Errorf("closed %v after %d probes, want open after 6", b.closed(), probes.Load())
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if !b.closed() || probes != 9 || closes != 1 || warmed != 2 {
-			t.Errorf("closed %v, probes %d, closes %d, warmed %d; want true, 9, 1, 2", b.closed(), probes, closes, warmed)
+		if !b.closed() || probes.Load() != 9 || closes.Load() != 1 || warmed.Load() != 2 {
+			t.Errorf("closed %v, probes %d, closes %d, warmed %d; want true, 9, 1, 2", b.closed(), probes.Load(), closes.Load(), warmed.Load())
+		}
+		cancel()
+		<-done
+	})
+}
+
+// An idle node is asked for as well: it notices that Redis is gone.
+func TestIdleNodeNoticesTheLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		b, opened := newTestBreaker(1)
+		var probes atomic.Int64
+		p := &prober{
+			breaker: b,
+			probe:   func(context.Context) error { probes.Add(1); return errors.New("no") },
+			warm:    func(context.Context) {},
+			now:     func() int64 { return int64(time.Since(start)) },
+		}
+		done := make(chan struct{})
+		go func() { p.run(ctx); close(done) }()
+		b.succeed(1, 0) // a check in the first second
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		if n := probes.Load(); n != 0 {
+			t.Errorf("probed %d times although a check was answered, want 0", n)
+		}
+		time.Sleep(breakerFailures * time.Second)
+		synctest.Wait()
+		if *opened != 1 {
+			t.Errorf("the breaker opened %d times after %d seconds without Redis, want once", *opened, breakerFailures)
 		}
 		cancel()
 		<-done
