@@ -1,26 +1,40 @@
 // Package limiter holds the buckets of a cluster of gateways: a limit is one
 // limit, whichever node a request lands on.
 //
-// # Design
+// # Buckets
 //
 // A bucket is a TAT (see package gcra) under a key in Redis, in the layout of
 // redis_rate: "rate:" and the key, holding seconds since 2017 by the clock of
-// Redis. All buckets of a request are decided by one script, all or nothing:
-// if one denies, none is charged. Checks that wait at the same moment travel in
-// one write, so a busy node pays for a fraction of a round trip per request.
+// Redis. All buckets of a request are decided by one script, all or nothing: if
+// one denies, none is charged. Checks that wait at the same moment travel in one
+// write. On a Redis Cluster, where the buckets of a request lie on several
+// servers, they are one script each in one pipeline, and what was charged is put
+// back if another bucket denies.
 //
-// Beside Redis every node keeps a mirror: its share, 1/N of rate and burst, of
-// the buckets it has seen, charged with everything Redis admitted here. N is
-// the number of live members. When Redis is silent the mirror decides, and as
-// it is warm nobody gets a second burst for the switch.
+// # What needs no round trip
 //
-// # Trade-off
+// A denial is believed until the missing tokens have arrived, a second at most.
+// A busy bucket draws tokens ahead, what is asked for in 50 ms, and pays from
+// stock; they were charged before they are used, so the limit holds. After a
+// grant that emptied the bucket nobody asks for a while. A busy bucket thus costs
+// some twenty scripts a second and node, whatever the demand.
+//
+// # Without Redis
+//
+// Every node keeps its share, 1/N of rate and burst, of the buckets it has seen,
+// charged with everything it admits, whoever decided. When Redis is silent the
+// share decides, and as it is warm nobody gets a second burst. What it admits is
+// owed: it is charged to Redis before Redis decides on the bucket again. While
+// some nodes are without Redis, they say so, and the others leave them their
+// share of rate and burst.
+//
+// # Trade-offs
 //
 // A check waits for Redis, but never longer than the budget (10 ms), and never
 // sends a charge twice. A charge whose answer was late stays charged, while the
-// request was decided by the mirror: the error is on the safe side. Without
-// Redis a limit is split evenly, so an uneven load is admitted less than it is
-// due; and a bucket forgotten because more than 64k were in use starts full.
+// request was decided by the share: the error is on the safe side. Without Redis
+// an uneven load is admitted less than it is due. A bucket forgotten because more
+// than 64k were in use starts full here; Redis still knows it.
 //
 // # Failure
 //
@@ -29,6 +43,12 @@
 // until three answers in a row were good. Nodes cut off from Redis and from
 // each other cannot know of each other; what each of them admits is bounded by
 // the largest N it saw in the last minute and by fallback.min_members.
+//
+// # Where to read
+//
+// check.go is the way of a check. decide.go looks at what the node knows,
+// remote.go asks Redis, answer.go learns from the answer; share.go, denial.go and
+// lease.go are what a node knows of a bucket; settle.go pays debts.
 //
 // The package knows no HTTP: a caller names buckets and gets a Decision.
 package limiter

@@ -236,16 +236,3 @@ func TestConcurrentChecksAdmitExactly(t *testing.T) {
 		t.Errorf("the user has %d left, want 900: denials are not charged", got)
 	}
 }
-
-func BenchmarkLocalCheck(b *testing.B) {
-	l := newTest(b, nil)
-	buckets := []Bucket{
-		{Limit: perSecond("all", ScopeGlobal, 1000, 1000)},
-		{Limit: perSecond("route", ScopeUser, 100, 100), Key: "user-4711"},
-		{Limit: perSecond("route2", ScopeIP, 100, 100), Key: "203.0.113.77"},
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		l.Check(b.Context(), buckets)
-	}
-}

@@ -135,6 +135,8 @@ func (l *Limiter) gauges() []prometheus.Collector {
 			func() float64 { return float64(l.breaker.state.Load()) }),
 		gauge("gateway_limiter_effective_members", "Members a limit is divided by without Redis.", nil,
 			func() float64 { return float64(l.view().members) }),
+		gauge("gateway_limiter_away_members", "Other members without Redis, whose share is left to them.", nil,
+			func() float64 { return float64(l.view().away) }),
 		mode(ModeRedis), mode(ModeLocal),
 	}
 }

@@ -1,8 +1,6 @@
 package limiter
 
 import (
-	"context"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -246,32 +244,5 @@ func TestHostileKeysInRedis(t *testing.T) {
 	}
 	if d := l.Check(t.Context(), []Bucket{{Limit: limit, Key: "broken"}}); !d.Allowed || d.Source != SourceRedis {
 		t.Errorf("got %+v, want allowed by redis", d)
-	}
-}
-
-func BenchmarkRedisCheck(b *testing.B) {
-	s := miniredis.RunT(b)
-	l := newTest(b, on(s.Addr()))
-	buckets := []Bucket{
-		{Limit: perSecond("all", ScopeGlobal, 100_000, 100_000)},
-		{Limit: perSecond("r", ScopeUser, 100_000, 100_000), Key: "user-4711"},
-	}
-	b.ReportAllocs()
-	b.SetParallelism(32)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			l.Check(context.Background(), buckets)
-		}
-	})
-	b.ReportMetric(writes(l)/float64(b.N), "writes/op")
-}
-
-func BenchmarkKeys(b *testing.B) {
-	a, set := newAsk(), newRules("p")
-	limit := perSecond("route", ScopeUser, 1, 1)
-	key := fmt.Sprint("user-", 4711)
-	for b.Loop() {
-		a.reset()
-		a.add(set.get(limit), key, 1)
 	}
 }
