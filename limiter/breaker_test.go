@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -159,6 +160,56 @@ func TestIdleNodeNoticesTheLoss(t *testing.T) {
 		synctest.Wait()
 		if *opened != 1 {
 			t.Errorf("the breaker opened %d times after %d seconds without Redis, want once", *opened, breakerFailures)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// Under a Redis that fails half of the time the breaker does not flap: it stays
+// open for at least the shortest pause, and longer each time.
+func TestBreakerDoesNotFlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		now := func() int64 { return int64(time.Since(start)) }
+		var openedAt, closedAt atomic.Int64
+		b := newBreaker(rng.Float64, func() { openedAt.Store(now()) })
+		fails := func() bool { return rng.IntN(2) == 0 }
+		p := &prober{
+			breaker: b, now: now, warm: func(context.Context) {},
+			probe: func(context.Context) error {
+				if fails() {
+					return errors.New("no")
+				}
+				return nil
+			},
+			onClose: func(context.Context) {
+				closedAt.Store(now())
+				if open := time.Duration(now() - openedAt.Load()); open < openMin {
+					t.Errorf("open for %s, want at least %s", open, openMin)
+				}
+			},
+		}
+		done := make(chan struct{})
+		go func() { p.run(ctx); close(done) }()
+		opens := 0
+		for range 60_000 { // a check each millisecond, for a minute
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			was := b.closed()
+			if was && fails() {
+				b.fail(1, true, now())
+			} else if was {
+				b.succeed(1, now())
+			}
+			if was && !b.closed() {
+				opens++
+			}
+		}
+		if opens < 2 || opens > 60 {
+			t.Errorf("opened %d times in a minute, want some times, at most once a second", opens)
 		}
 		cancel()
 		<-done

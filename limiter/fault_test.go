@@ -84,11 +84,22 @@ func TestFaults(t *testing.T) {
 	f("closing", closing)
 	f("mid reply", midReply)
 	f("garbage", garbage)
+	t.Run("blackholed", func(t *testing.T) { // no answer to a dial, either
+		checkFault(t, "192.0.2.1:6379", func(o *Options) {
+			o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		})
+	})
 }
 
-func checkFault(t *testing.T, addr string) {
+func checkFault(t *testing.T, addr string, change ...func(*Options)) {
 	l := newTest(t, func(o *Options) {
 		on(addr)(o)
+		for _, f := range change {
+			f(o)
+		}
 		o.Config.BudgetMS = 10
 		o.Size = func() int { return 2 }
 	})
@@ -125,6 +136,7 @@ func checkFault(t *testing.T, addr string) {
 type proxy struct {
 	target  string
 	stalled atomic.Bool
+	held    sync.RWMutex // answers wait while it is locked
 }
 
 func (p *proxy) serve(conn net.Conn) {
@@ -153,6 +165,10 @@ func (p *proxy) pump(to, from net.Conn, drop func() bool) {
 		}
 		if drop() {
 			continue
+		}
+		if from.RemoteAddr().String() == p.target {
+			p.held.RLock()
+			p.held.RUnlock() //nolint:staticcheck // only waits
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return

@@ -236,3 +236,32 @@ func TestConcurrentChecksAdmitExactly(t *testing.T) {
 		t.Errorf("the user has %d left, want 900: denials are not charged", got)
 	}
 }
+
+// Three nodes that lose Redis and each other still admit one limit: for a minute
+// by what they saw last, and for ever by min_members.
+func TestTotalPartitionAdmitsOneLimit(t *testing.T) {
+	s := newServer(t)
+	b := Bucket{Limit: perSecond("r", ScopeUser, 30, 60), Key: "ann"}
+	size := 3
+	var nodes []*Limiter
+	for range 3 {
+		l := newQuiet(t, s, func(o *Options) { o.Size = func() int { return size } })
+		l.Check(t.Context(), []Bucket{b})
+		nodes = append(nodes, l)
+	}
+	for _, l := range nodes {
+		outage(l)
+	}
+	size = 1
+	total := 3
+	const seconds = 120
+	for range seconds {
+		s.add(time.Second)
+		for _, l := range nodes {
+			total += admitted(t, l, 40, b)
+		}
+	}
+	if due := 60 + 30*seconds; total > due || total < due-90 {
+		t.Errorf("three nodes alone admitted %d in %d s, want %d", total, seconds, due)
+	}
+}

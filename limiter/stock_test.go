@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -174,5 +175,51 @@ func TestWaitersShareARefill(t *testing.T) {
 	}
 	if calls := c.calls() - before; passed != 200 || calls > 40 {
 		t.Errorf("%d of 200 passed with %v calls, want all with a few", passed, calls)
+	}
+}
+
+// A grant that comes too late for its request is stock for the next, and what is
+// not used of it goes back.
+func TestLateGrantBecomesStock(t *testing.T) {
+	s := newServer(t)
+	p := &proxy{target: s.Addr()}
+	l := newTest(t, func(o *Options) {
+		s.on(o)
+		o.Config.Addrs = []string{fakeRedis(t, p.serve)}
+	})
+	hot := Bucket{Limit: hotLimit(1000), Cost: 5}
+	other := Bucket{Limit: perSecond("other", ScopeUser, 1, 1)}
+	admitted(t, l, 1, other) // the connection is there
+	p.held.Lock()
+	ctx, cancel := context.WithCancel(t.Context())
+	decided := make(chan Decision)
+	go func() { decided <- l.Check(ctx, []Bucket{hot}) }()
+	waitFor(t, func() bool { return s.Exists("rate:test:hot:") })
+	cancel()
+	if d := <-decided; !d.Allowed || d.Source != SourceLocal {
+		t.Fatalf("got %+v, want allowed by the share: the answer is late", d)
+	}
+	p.held.Unlock()
+	waitFor(t, func() bool { return testutil.ToFloat64(l.metrics.leaseGranted) == 5 })
+	if d := l.Check(t.Context(), []Bucket{hot}); !d.Allowed || d.Source != SourceLease {
+		t.Errorf("got %+v, want paid from the late grant", d)
+	}
+}
+
+// What is put back into a full bucket leaves it full, and nothing in Redis.
+func TestRefundNeverOverfills(t *testing.T) {
+	s := newServer(t)
+	l := newQuiet(t, s, nil)
+	limit := perSecond("r", ScopeUser, 8, 16)
+	b := Bucket{Limit: limit, Key: "ann"}
+	refund := func(n int) { l.remote.post([]post{{key: "rate:test:r:ann", rule: l.rules.get(limit), tokens: -n}}) }
+	admitted(t, l, 6, b)
+	refund(6)
+	if s.Exists("rate:test:r:ann") {
+		t.Error("a full bucket is kept in Redis")
+	}
+	refund(50)
+	if left := s.tokensIn(t, b); left != 16 {
+		t.Errorf("%d tokens after refunds into a full bucket, want 16", left)
 	}
 }
