@@ -9,23 +9,29 @@ import (
 )
 
 const (
-	limitPrefixV6 = 64 // what one customer usually gets; within it an address is free to choose
-	mappedBits    = 96 // the length of ::ffff:0:0, in front of an IPv4 address
+	// DefaultIPv6Prefix is what one customer usually gets; within it an address is free to choose.
+	DefaultIPv6Prefix = 64
+	mappedBits        = 96 // the length of ::ffff:0:0, in front of an IPv4 address
 )
 
 // Addresses knows which peers are our own proxies and finds the client behind them. It is safe for
 // concurrent use.
 type Addresses struct {
 	trusted []netip.Prefix
+	prefix  int       // bits of an IPv6 address by which it is limited
 	walks   sync.Pool // of *walk: a closure per request would be two allocations
 }
 
-// NewAddresses takes the trusted proxies, each a CIDR or a single address. None: every peer is a client.
-// The error joins all problems, each beginning "trusted_proxies[i]: ".
-func NewAddresses(trusted []string) (*Addresses, error) {
-	a := &Addresses{}
+// NewAddresses takes the trusted proxies, each a CIDR or a single address; none: every peer is a client.
+// IPv6 addresses are limited by their first prefix bits (32 to 128). The error joins all problems, each
+// beginning "trusted_proxies[i]: " or "ipv6_prefix: ".
+func NewAddresses(trusted []string, prefix int) (*Addresses, error) {
+	a := &Addresses{prefix: prefix}
 	a.walks.New = func() any { return newWalk(a) }
 	var problems []error
+	if prefix < 32 || prefix > 128 {
+		problems = append(problems, fmt.Errorf("ipv6_prefix: must be between 32 and 128, got %d", prefix))
+	}
 	for i, text := range trusted {
 		prefix, ok := parsePrefix(text)
 		if !ok {
@@ -176,8 +182,8 @@ func plain(addr netip.Addr) netip.Addr {
 }
 
 // LimitKey returns the text under which an address is limited: an IPv4 address whole, an IPv6 address by
-// its /64, because a single customer owns all of it. Addresses that are not valid share one key.
-func LimitKey(addr netip.Addr) string {
+// its prefix, because a single customer owns all of it. Addresses that are not valid share one key.
+func (a *Addresses) LimitKey(addr netip.Addr) string {
 	addr = plain(addr)
 	if !addr.IsValid() {
 		return "unknown"
@@ -185,5 +191,5 @@ func LimitKey(addr netip.Addr) string {
 	if addr.Is4() {
 		return addr.String()
 	}
-	return netip.PrefixFrom(addr, limitPrefixV6).Masked().String()
+	return netip.PrefixFrom(addr, a.prefix).Masked().String()
 }

@@ -8,7 +8,7 @@ import (
 
 func newTestAddresses(tb testing.TB, trusted ...string) *Addresses {
 	tb.Helper()
-	a, err := NewAddresses(trusted)
+	a, err := NewAddresses(trusted, DefaultIPv6Prefix)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestClientWithoutTrustedProxies(t *testing.T) {
 func TestNewAddressesErrors(t *testing.T) {
 	f := func(want string, trusted ...string) {
 		t.Helper()
-		if _, err := NewAddresses(trusted); err == nil || err.Error() != want {
+		if _, err := NewAddresses(trusted, DefaultIPv6Prefix); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
@@ -89,6 +89,11 @@ func TestNewAddressesErrors(t *testing.T) {
 	f("trusted_proxies[0]: "+must+`"proxy"`+"\ntrusted_proxies[2]: "+must+`"10/8"`, "proxy", "10.0.0.1", "10/8")
 	f("trusted_proxies[0]: "+must+`"fe80::1%eth0"`, "fe80::1%eth0")
 	f("trusted_proxies[0]: "+must+`"::ffff:0.0.0.0/95"`, "::ffff:0.0.0.0/95")
+	for _, prefix := range []int{0, 31, 129} {
+		if _, err := NewAddresses(nil, prefix); err == nil {
+			t.Errorf("an IPv6 prefix of %d bits is accepted", prefix)
+		}
+	}
 }
 
 func TestTrusted(t *testing.T) {
@@ -110,9 +115,10 @@ func TestTrusted(t *testing.T) {
 }
 
 func TestLimitKey(t *testing.T) {
+	a := newTestAddresses(t)
 	f := func(addr netip.Addr, want string) {
 		t.Helper()
-		if got := LimitKey(addr); got != want {
+		if got := a.LimitKey(addr); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
@@ -123,6 +129,11 @@ func TestLimitKey(t *testing.T) {
 	f(netip.MustParseAddr("2001:db8:1:3::1"), "2001:db8:1:3::/64")
 	f(netip.MustParseAddr("fe80::1%eth0"), "fe80::/64")
 	f(netip.Addr{}, "unknown")
+	a.prefix = 56
+	f(netip.MustParseAddr("2001:db8:1:2ff::1"), "2001:db8:1:200::/56")
+	f(netip.MustParseAddr("1.2.3.4"), "1.2.3.4")
+	a.prefix = 128
+	f(netip.MustParseAddr("2001:db8::1"), "2001:db8::1/128")
 }
 
 func FuzzClient(f *testing.F) {

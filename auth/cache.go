@@ -2,7 +2,6 @@ package auth
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 	"time"
 )
@@ -34,6 +33,7 @@ type cacheShard struct {
 type cachedToken struct {
 	token     string
 	principal Principal
+	keys      uint64 // the generation of keys it was verified with
 	from      time.Time
 	until     time.Time
 }
@@ -46,14 +46,14 @@ func newTokenCache() *tokenCache {
 	return c
 }
 
-// get returns the principal of a token that verified before and holds at now. It does not allocate when
-// the entry is young.
-func (c *tokenCache) get(token string, now time.Time) (Principal, bool) {
-	hash := maphash.String(c.seed, token)
+// get returns the principal of a token that verified before, with the keys that are still in use, and holds
+// at now. It does not allocate when the entry is young.
+func (c *tokenCache) get(token []byte, keys uint64, now time.Time) (Principal, bool) {
+	hash := maphash.Bytes(c.seed, token)
 	s := &c.shards[hash%cacheShards]
 	entry, young := s.find(hash)
 	// Hashes collide; only equal text is the same token.
-	if entry == nil || entry.token != token || now.Before(entry.from) || !now.Before(entry.until) {
+	if entry == nil || entry.token != string(token) || entry.keys != keys || now.Before(entry.from) || !now.Before(entry.until) {
 		return Principal{}, false
 	}
 	if !young {
@@ -62,10 +62,10 @@ func (c *tokenCache) get(token string, now time.Time) (Principal, bool) {
 	return entry.principal, true
 }
 
-// put remembers a verified token under a copy of its text.
+// put remembers a verified token, whose text must be its own.
 func (c *tokenCache) put(token string, entry cachedToken) {
 	hash := maphash.String(c.seed, token)
-	entry.token = strings.Clone(token)
+	entry.token = token
 	c.shards[hash%cacheShards].insert(hash, &entry)
 }
 

@@ -30,7 +30,7 @@ func TestCacheIsBounded(t *testing.T) {
 			t.Errorf("shard %d holds %d bytes and counts %d", i, text, s.bytes)
 		}
 	}
-	if _, ok := c.get(fmt.Sprint(long, 4095), time.Unix(0, 0)); !ok {
+	if _, ok := c.get([]byte(fmt.Sprint(long, 4095)), 0, time.Unix(0, 0)); !ok {
 		t.Error("the newest entry is gone")
 	}
 }
@@ -41,7 +41,7 @@ func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	c.put("used", cachedToken{until: until})
 	for i := range 3 * cacheShards * generationEntries {
 		c.put(fmt.Sprint("token ", i), cachedToken{until: until})
-		if _, ok := c.get("used", time.Unix(0, 0)); !ok {
+		if _, ok := c.get([]byte("used"), 0, time.Unix(0, 0)); !ok {
 			t.Fatalf("forgotten after %d others", i)
 		}
 	}
@@ -55,7 +55,7 @@ func TestCacheComparesText(t *testing.T) {
 			e.token = "b" // as if another text had the same hash
 		}
 	}
-	if _, ok := c.get("a", time.Unix(0, 0)); ok {
+	if _, ok := c.get([]byte("a"), 0, time.Unix(0, 0)); ok {
 		t.Error("a token was taken for another one")
 	}
 }

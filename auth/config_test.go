@@ -24,11 +24,27 @@ func TestConfigValidate(t *testing.T) {
 		return func(c *Config) { c.ForwardClaims = map[string]string{name: header} }
 	}
 	const token = "must be a header name (letters, digits and !#$%&'*+-.^_`|~), got "
+	const all = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
 	const reserved = "must not be a header that HTTP or the gateway itself writes, got "
 
-	f(func(c *Config) { c.Algorithms = nil }, "algorithms: must list at least one, allowed: HS256, got none")
-	f(func(c *Config) { c.Algorithms = []string{"RS256"} }, `algorithms[0]: not supported yet, got "RS256", allowed: HS256`)
-	f(func(c *Config) { c.Algorithms = []string{"HS256", "none"} }, `algorithms[1]: not supported yet, got "none", allowed: HS256`)
+	f(func(c *Config) { c.Algorithms = nil }, "algorithms: must list at least one, allowed: "+all+", got none")
+	f(func(c *Config) { c.Algorithms = []string{"RS257"} }, `algorithms[0]: must be one of `+all+`, got "RS257"`)
+	f(func(c *Config) { c.Algorithms = []string{"HS256", "none"} }, `algorithms[1]: must be one of `+all+`, got "none"`)
+	f(func(c *Config) { c.Algorithms = []string{"hs256"} }, `algorithms[0]: must be one of `+all+`, got "hs256"`)
+	const needsPublic = "algorithms: must list one for public keys, such as RS256, got HS256"
+	f(func(c *Config) { c.JWKSURL = "https://id.example/keys" }, needsPublic)
+	f(func(c *Config) { c.PublicKeyFile = "keys.pem" }, needsPublic)
+	f(func(c *Config) { c.Secret = "-----BEGIN PUBLIC KEY-----" }, "secret: must not be a PEM key, which belongs in public_key_file")
+	url := func(text string) func(*Config) {
+		return func(c *Config) { c.JWKSURL, c.Algorithms = text, []string{"RS256"} }
+	}
+	const mustURL = "jwks_url: must be an https URL without user and password"
+	f(url("ftp://id.example/keys"), mustURL)
+	f(url("id.example/keys"), mustURL)
+	f(url("https:///keys"), mustURL)
+	f(url("https://user:planted@id.example/keys"), mustURL)
+	f(url("https://id.example/%zz"), mustURL)
+	f(func(c *Config) { c.Cookie = "a=b" }, `cookie: must be a cookie's name, got "a=b"`)
 	f(func(c *Config) { c.LeewayS = -1 }, "leeway_s: must be between 0 and 300, got -1")
 	f(func(c *Config) { c.LeewayS = 301 }, "leeway_s: must be between 0 and 300, got 301")
 	f(func(c *Config) { c.UserClaim = "" }, `user_claim: must name a claim, got ""`)
@@ -57,14 +73,34 @@ func TestConfigValidateReportsAll(t *testing.T) {
 }
 
 func TestWeakSecret(t *testing.T) {
-	f := func(secret, want string) {
+	f := func(secret, want string, algorithms ...string) {
 		t.Helper()
-		if got := (Config{Secret: secret}).WeakSecret(); got != want {
+		if got := (Config{Secret: secret, Algorithms: algorithms}).WeakSecret(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	f("", "is empty, so every token is refused")
-	f(DevSecret, "is the shipped one, which everybody knows")
-	f(strings.Repeat("k", 31), "is shorter than 32 bytes (31)")
-	f(strings.Repeat("k", 32), "")
+	f("", "is empty, so every token is refused", "HS256")
+	f(DevSecret, "is the shipped one, which everybody knows", "HS256")
+	f(strings.Repeat("k", 31), "is shorter than 32 bytes (31)", "HS256")
+	f(strings.Repeat("k", 32), "", "HS256")
+	f(strings.Repeat("k", 32), "is shorter than 48 bytes (32)", "HS256", "HS384")
+	f(strings.Repeat("k", 48), "is shorter than 64 bytes (48)", "HS512", "HS384")
+	f(DevSecret, "", "RS256") // not used at all
+}
+
+func TestPlainJWKS(t *testing.T) {
+	f := func(url string, want bool) {
+		t.Helper()
+		if got := (Config{JWKSURL: url}).PlainJWKS(); got != want {
+			t.Errorf("%s: got %v", url, got)
+		}
+	}
+	f("", false)
+	f("https://id.example/keys", false)
+	f("http://id.example/keys", true)
+	f("http://10.0.0.1/keys", true)
+	f("http://127.0.0.1:8000/keys", false)
+	f("http://[::1]/keys", false)
+	f("http://localhost/keys", false)
+	f("http://localhost.evil.example/keys", true)
 }

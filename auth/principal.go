@@ -19,7 +19,11 @@ type Principal struct {
 	Headers []Header
 
 	kept []string // the values of Options.Claims, in their order
+	met  []bool   // which of Options.Requirements it meets
 }
+
+// meets reports whether the caller has what Options.Requirements[i] asks for.
+func (p Principal) meets(i int) bool { return i < len(p.met) && p.met[i] }
 
 // Claim returns the text of the claim Options.Claims[i]: a string, number or boolean as it was signed. It
 // is "" when the token has no such claim or one of another shape, and for a caller without a token. It does
@@ -65,6 +69,9 @@ func (v *Verifier) principalOf(claims map[string]any) (Principal, error) {
 	for _, name := range v.kept {
 		text, _ := scalarText(claims[name])
 		p.kept = append(p.kept, text)
+	}
+	for _, r := range v.requirements {
+		p.met = append(p.met, r.metBy(claims))
 	}
 	for _, f := range v.forwards {
 		value, err := claimText(claims[f.claim])

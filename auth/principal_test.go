@@ -19,7 +19,7 @@ func TestPrincipal(t *testing.T) {
 		"uid": int64(9007199254740993), "roles": []any{"a", 2, true}, "vip": false,
 		"deep": map[string]any{"x": 1}, "mixed": []any{"a", map[string]any{}},
 	}))
-	got, err := newTestVerifier(t, c, at).Verify("Bearer " + token)
+	got, err := verify(newTestVerifier(t, c, at), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,12 +36,12 @@ func TestPrincipalKeepsClaims(t *testing.T) {
 	token := sign(t, jwt.SigningMethodHS256, []byte(testSecret), claimsAt(at, jwt.MapClaims{
 		"tenant": "acme", "plan": 7, "vip": true, "roles": []any{"a"}, "org": map[string]any{"id": 1},
 	}))
-	v, err := NewVerifier(testConfig(), Options{Now: at.now, Claims: []string{"tenant", "plan", "vip", "roles", "org", "none"}})
+	v, err := NewVerifier(testConfig(), Options{Now: at.now, Keys: newTestKeyring(t, nil), Claims: []string{"tenant", "plan", "vip", "roles", "org", "none"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // verified, then remembered
-		p, err := v.Verify("Bearer " + token)
+		p, err := verify(v, token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestForwardedClaimRefused(t *testing.T) {
 	f := func(roles any, ok bool) {
 		t.Helper()
 		token := sign(t, jwt.SigningMethodHS256, []byte(testSecret), claimsAt(at, jwt.MapClaims{"roles": roles}))
-		if _, err := newTestVerifier(t, c, at).Verify("Bearer " + token); errors.Is(err, ErrInvalid) == ok {
+		if _, err := verify(newTestVerifier(t, c, at), token); errors.Is(err, ErrInvalid) == ok {
 			t.Errorf("%v: got %v", roles, err)
 		}
 	}

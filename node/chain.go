@@ -52,12 +52,13 @@ func (n *Node) serve(c fiber.Ctx) error {
 	deadline := x.start.Add(route.timeout)
 
 	// 9. Who is calling.
-	if route.verifier != nil {
-		if len(c.RequestCtx().Request.Header.PeekAll(fiber.HeaderAuthorization)) > 1 {
-			return errAmbiguous // 400: the upstream might read another one than we verify
+	if route.gate.Verifier != nil {
+		shown, err := credentials(&c.RequestCtx().Request.Header, x.snapshot.config.JWT.Cookie)
+		if err != nil {
+			return err // 400
 		}
-		if x.who, err = route.verifier.Verify(c.Get(fiber.HeaderAuthorization)); err != nil {
-			return n.chargeStranger(x, err) // 401, or 429 for a stranger who keeps knocking
+		if x.who, err = route.gate.Admit(shown); err != nil {
+			return n.chargeStranger(x, err) // 401, 403, 503, or 429 for a stranger who keeps knocking
 		}
 	}
 
@@ -99,6 +100,12 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 		RequestID:   x.id,
 		Remove:      x.snapshot.identityHeaders,
 		Headers:     x.out.Headers[:0],
+	}
+	if jwt := &x.snapshot.config.JWT; x.route.gate.Verifier != nil && !jwt.ForwardToken {
+		x.out.Remove = x.snapshot.tokenHeaders
+		if jwt.Cookie != "" {
+			dropCookie(&ctx.Request.Header, jwt.Cookie)
+		}
 	}
 	for _, h := range x.who.Headers {
 		x.out.Headers = append(x.out.Headers, proxy.Header(h))

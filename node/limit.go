@@ -5,7 +5,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/node/config"
 )
@@ -41,10 +40,10 @@ func (l *limit) bucket(ctx *fasthttp.RequestCtx, x *exchange) limiter.Bucket {
 		key = x.who.Claim(l.claim)
 	}
 	if key == "" && l.limit.Scope != limiter.ScopeIP {
-		return limiter.Bucket{Limit: &l.byIP, Key: auth.LimitKey(x.client), Cost: l.cost}
+		return limiter.Bucket{Limit: &l.byIP, Key: x.snapshot.addresses.LimitKey(x.client), Cost: l.cost}
 	}
 	if l.limit.Scope == limiter.ScopeIP {
-		key = auth.LimitKey(x.client)
+		key = x.snapshot.addresses.LimitKey(x.client)
 	}
 	return limiter.Bucket{Limit: &l.limit, Key: key, Cost: l.cost}
 }

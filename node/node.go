@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
 
+	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/cluster"
 	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/node/admin"
@@ -68,6 +69,7 @@ type Node struct {
 	modeChanged chan struct{} // holds a signal until the new mode is published
 	limiter     *limiter.Limiter
 	backends    *proxy.Backends
+	keys        *auth.Keyring
 	builtins    map[string]builtin
 	app         *fiber.App
 	data        *patient
@@ -95,8 +97,8 @@ type Node struct {
 //
 //	1 logs, metrics, traces
 //	2 cluster ──▶ 3 limiter (needs the number of members)
-//	4 backends ──▶ 5 snapshot ──▶ 6 data port
-//	                          └─▶ 7 admin port
+//	4 backends, keys ──▶ 5 snapshot ──▶ 6 data port
+//	                                └─▶ 7 admin port
 func New(opts Options) (_ *Node, err error) {
 	n := newNode(opts)
 	text, err := config.Read(n.path)
@@ -140,6 +142,9 @@ func New(opts Options) (_ *Node, err error) {
 		Log: n.logger, Registerer: n.registry, Now: n.now, Tracer: n.tracing.Tracer(), Inject: n.tracing.Inject,
 	})
 	n.teardown.push("backends", func(context.Context) error { n.backends.Close(); return nil })
+
+	n.keys = auth.NewKeyring(auth.KeyringOptions{Client: newKeyClient(), Log: n.logger, Registerer: n.registry})
+	n.teardown.push("verification keys", func(context.Context) error { n.keys.Close(); return nil })
 
 	n.builtins = n.newBuiltins(cfg)
 	first, err := n.compile(cfg)

@@ -20,7 +20,7 @@ var (
 	errHeadersTooLarge = errors.New("request headers too large")
 	errUnknownMethod   = errors.New("unknown method")
 	errMalformed       = errors.New("malformed request")
-	errAmbiguous       = errors.New("several Authorization headers")
+	errAmbiguous       = errors.New("several credentials of one kind")
 	errSlowRequest     = errors.New("request not received in time")
 )
 
@@ -43,9 +43,10 @@ func problems() []struct {
 	}{
 		{proxy.ErrBadPath, problem{400, "bad-path", "The request path is not acceptable."}},
 		{errMalformed, problem{400, "bad-request", "The request is malformed."}},
-		{errAmbiguous, problem{400, "bad-request", "The request has several Authorization headers."}},
+		{errAmbiguous, problem{400, "bad-request", "The request has several credentials of one kind."}},
 		{auth.ErrMissing, problem{401, "token-missing", "A bearer token is required."}},
 		{auth.ErrInvalid, problem{401, "token-invalid", "The bearer token is not valid."}},
+		{auth.ErrForbidden, problem{403, "forbidden", "The caller may not do this."}},
 		{proxy.ErrNoRoute, problem{404, "no-route", "Nothing is served at this path."}},
 		{errMethod, problem{405, "method-not-allowed", "The method is not allowed here."}},
 		{errSlowRequest, problem{408, "request-timeout", "The request did not arrive in time."}},
@@ -55,6 +56,7 @@ func problems() []struct {
 		{errPanicked, problem{500, "internal", "The gateway failed."}},
 		{errUnknownMethod, problem{501, "method-unknown", "The method is not known."}},
 		{proxy.ErrUpstream, problem{502, "upstream-failed", "The upstream did not answer properly."}},
+		{auth.ErrUnavailable, problem{503, "keys-unavailable", "Tokens cannot be verified at the moment."}},
 		{proxy.ErrNoBackend, problem{503, "no-upstream", "No upstream is available."}},
 		{proxy.ErrOpen, problem{503, "upstream-open", "The upstream is failing and being spared."}},
 		{proxy.ErrTimeout, problem{504, "upstream-timeout", "The upstream did not answer in time."}},
@@ -83,8 +85,9 @@ func writeProblem(ctx *fasthttp.RequestCtx, err error, x *exchange) {
 	resp.SetStatusCode(p.status)
 	resp.Header.SetContentType("application/problem+json")
 	resp.Header.Set("Cache-Control", "no-store")
+	resp.Header.Set("X-Content-Type-Options", "nosniff")
 	switch p.status {
-	case fasthttp.StatusUnauthorized:
+	case fasthttp.StatusUnauthorized, fasthttp.StatusForbidden:
 		resp.Header.Set("WWW-Authenticate", challenge(err))
 	case fasthttp.StatusMethodNotAllowed:
 		resp.Header.Set("Allow", allowed(err))
@@ -109,8 +112,11 @@ func (p problem) body(requestID string) []byte {
 
 // challenge is the WWW-Authenticate value of RFC 6750 §3.
 func challenge(err error) string {
-	if errors.Is(err, auth.ErrMissing) {
+	switch {
+	case errors.Is(err, auth.ErrMissing):
 		return `Bearer realm="api-gateway"`
+	case errors.Is(err, auth.ErrForbidden):
+		return `Bearer realm="api-gateway", error="insufficient_scope"`
 	}
 	return `Bearer realm="api-gateway", error="invalid_token"`
 }

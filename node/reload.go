@@ -89,26 +89,39 @@ func (n *Node) parse(text []byte) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	weak := cfg.JWT.WeakSecret()
-	if cfg.JWT.Secret == "" || weak == "" {
-		return cfg, nil
+	if err := cfg.JWT.CheckKeyFile(); err != nil {
+		return nil, fmt.Errorf("jwt.%w", err)
 	}
 	if env, _ := n.lookup("GATEWAY_ENV"); env == "production" {
-		return nil, &config.Problem{Path: "jwt.secret", Text: "must be strong when GATEWAY_ENV=production: " + weak}
+		if err := forbidWeakness(cfg); err != nil {
+			return nil, err
+		}
 	}
 	return cfg, nil
+}
+
+// forbidWeakness refuses in production what draws a warning elsewhere.
+func forbidWeakness(cfg *config.Config) error {
+	if weak := cfg.JWT.WeakSecret(); cfg.JWT.Secret != "" && weak != "" {
+		return &config.Problem{Path: "jwt.secret", Text: "must be strong when GATEWAY_ENV=production: " + weak}
+	}
+	if cfg.JWT.PlainJWKS() {
+		return &config.Problem{Path: "jwt.jwks_url", Text: "must be https when GATEWAY_ENV=production, got http"}
+	}
+	return nil
 }
 
 // apply lets a snapshot take effect: one store, then what nobody names any more
 // is forgotten.
 func (n *Node) apply(next *snapshot) {
 	n.snapshot.Store(next)
+	n.keys.Retain(next.verifier)
 	n.backends.Retain(next.upstreams())
 	n.limiter.Retain(next.limitIDs())
 	n.requests.Retain(n.keptLabels(next))
 	n.reloads.version++
 	n.reloads.loadedAt = n.now()
-	n.warnWeakSecret(next.config)
+	n.warnOfWeakness(next.config)
 }
 
 func (n *Node) keptLabels(s *snapshot) map[string]bool {
@@ -119,7 +132,10 @@ func (n *Node) keptLabels(s *snapshot) map[string]bool {
 	return labels
 }
 
-func (n *Node) warnWeakSecret(cfg *config.Config) {
+func (n *Node) warnOfWeakness(cfg *config.Config) {
+	if cfg.JWT.PlainJWKS() {
+		n.logger.Warn().Msg("INSECURE: jwt.jwks_url is not https; whoever is on the way to it decides which tokens are good")
+	}
 	weak := cfg.JWT.WeakSecret()
 	n.weakSecret.Set(0)
 	if cfg.JWT.Secret != "" && weak != "" {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -30,7 +29,9 @@ type snapshot struct {
 	router          *proxy.Router
 	routes          []*route
 	addresses       *auth.Addresses
+	verifier        *auth.Verifier
 	identityHeaders []string // client copies of these are removed
+	tokenHeaders    []string // and the token itself, where it is not to be passed on
 	cors            *cors
 	openapi         []byte
 }
@@ -39,8 +40,8 @@ type snapshot struct {
 type route struct {
 	label    string
 	timeout  time.Duration
-	verifier *auth.Verifier // nil: anyone may
-	global   *limit         // the cluster's bucket, nil without one
+	gate     auth.Gate
+	global   *limit // the cluster's bucket, nil without one
 	limits   []limit
 	knocking limiter.Limit // what failed authentications are charged to
 	upstream *proxy.Upstream
@@ -53,40 +54,22 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := auth.NewAddresses(cfg.Server.TrustedProxies)
+	addresses, err := auth.NewAddresses(cfg.Server.TrustedProxies, cfg.Server.IPv6Prefix)
 	if err != nil {
 		return nil, err
 	}
 	s := &snapshot{config: cfg, router: router, addresses: addresses, cors: newCORS(cfg.CORS)}
-	verifier, err := n.newVerifier(cfg)
+	gates, err := n.admission(s)
 	if err != nil {
 		return nil, err
-	}
-	if verifier != nil {
-		s.identityHeaders = verifier.HeaderNames()
 	}
 	ids := limitIDs(cfg.Routes)
 	for i := range cfg.Routes {
 		s.routes = append(s.routes, n.newRoute(cfg, &cfg.Routes[i], ids[i]))
-		if cfg.Routes[i].AuthRequired {
-			s.routes[i].verifier = verifier
-		}
+		s.routes[i].gate = gates[i]
 	}
 	s.openapi, err = openapi.Document(cfg, n.version)
 	return s, err
-}
-
-// newVerifier returns nil when no secret is configured; then no route requires
-// authentication either.
-func (n *Node) newVerifier(cfg *config.Config) (*auth.Verifier, error) {
-	if cfg.JWT.Secret == "" {
-		return nil, nil
-	}
-	verifier, err := auth.NewVerifier(cfg.JWT, auth.Options{Now: n.now, Claims: cfg.LimitClaims()})
-	if err != nil {
-		return nil, fmt.Errorf("cannot use jwt: %w", err)
-	}
-	return verifier, nil
 }
 
 func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
@@ -149,7 +132,7 @@ func (r *route) buckets(to []limiter.Bucket, ctx *fasthttp.RequestCtx, x *exchan
 
 // stranger is the bucket of a failed authentication.
 func (r *route) stranger(x *exchange) limiter.Bucket {
-	return limiter.Bucket{Limit: &r.knocking, Key: auth.LimitKey(x.client), Cost: 1}
+	return limiter.Bucket{Limit: &r.knocking, Key: x.snapshot.addresses.LimitKey(x.client), Cost: 1}
 }
 
 // limitIDs lists the limits whose state must be kept.

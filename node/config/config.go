@@ -31,6 +31,7 @@ type Config struct {
 	Log             telemetry.LogConfig   `yaml:"log"`
 	Otel            telemetry.TraceConfig `yaml:"otel"`
 	JWT             auth.Config           `yaml:"jwt"`
+	APIKeys         []auth.APIKey         `yaml:"api_keys"`
 	CORS            CORS                  `yaml:"cors"`
 	GlobalRateLimit *RateLimit            `yaml:"global_rate_limit"`
 	Routes          []Route               `yaml:"routes"`
@@ -51,6 +52,7 @@ type Server struct {
 	BodyLimitBytes   int      `yaml:"body_limit_bytes"`
 	HeaderLimitBytes int      `yaml:"header_limit_bytes"`
 	TrustedProxies   []string `yaml:"trusted_proxies"`
+	IPv6Prefix       int      `yaml:"ipv6_prefix"` // bits by which IPv6 addresses are limited
 	Builtin          Builtin  `yaml:"builtin"`
 }
 
@@ -70,17 +72,22 @@ type Admin struct {
 
 // Route is one path and what happens to requests on it.
 type Route struct {
-	Path         string      `yaml:"path"`
-	Methods      []string    `yaml:"methods"` // empty: all
-	AuthRequired bool        `yaml:"auth_required"`
-	RateLimit    *RateLimit  `yaml:"rate_limit"`
-	RateLimits   []RateLimit `yaml:"rate_limits"`
+	Path         string            `yaml:"path"`
+	Methods      []string          `yaml:"methods"` // empty: all
+	AuthRequired bool              `yaml:"auth_required"`
+	AuthOptional bool              `yaml:"auth_optional"` // nobody is let in too, but not with bad credentials
+	Require      *auth.Requirement `yaml:"require"`
+	RateLimit    *RateLimit        `yaml:"rate_limit"`
+	RateLimits   []RateLimit       `yaml:"rate_limits"`
 
 	proxy.UpstreamConfig `yaml:",inline"`
 }
 
 // SetDefaults gives a new list element the proxy's defaults.
 func (r *Route) SetDefaults() { r.UpstreamConfig = proxy.DefaultUpstreamConfig() }
+
+// Authenticates reports whether callers are asked who they are.
+func (r *Route) Authenticates() bool { return r.AuthRequired || r.AuthOptional }
 
 // Limits returns the route's limits, whichever of the two keys holds them.
 func (r *Route) Limits() []RateLimit {
@@ -119,7 +126,7 @@ func Default() Config {
 			Host: "0.0.0.0", Port: 8080,
 			ReadTimeoutMS: 5000, WriteTimeoutMS: 5000, IdleTimeoutMS: 75_000,
 			DrainDelayMS: 2000, DrainTimeoutMS: 15_000,
-			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10,
+			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10, IPv6Prefix: auth.DefaultIPv6Prefix,
 			Builtin: Builtin{Metrics: "data", Docs: "data", OpenAPI: "data"},
 		},
 		Admin:   Admin{Host: "127.0.0.1", Port: 9901},

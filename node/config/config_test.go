@@ -129,7 +129,7 @@ func TestParseRefuses(t *testing.T) {
 			}
 		}
 	}
-	f("sever: {port: 1}", "sever: unknown key, allowed: admin, cluster, cors,")
+	f("sever: {port: 1}", "sever: unknown key, allowed: admin, api_keys, cluster, cors,")
 	f("server: {prot: 1}", "server.prot: unknown key, allowed: body_limit_bytes,")
 	f("server: {port: eighty}", `server.port: must be a whole number, got "eighty" (line 1)`)
 	f(`server: {port: "80"}`, `server.port: must be a whole number, got "80"`)
@@ -153,7 +153,16 @@ func TestParseRefuses(t *testing.T) {
 	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: -5}}]`, "routes[0].rate_limit.rps: must be at least 1, got -5")
 	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, key_by: team}}]`, `routes[0].rate_limit.key_by: must be one of global, user, ip, header:NAME, claim:NAME, got "team"`)
 	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, burst: -1}}]`, "routes[0].rate_limit.burst: must be at least 1, got -1")
-	f(`routes: [{path: "/a", upstream: "http://a", auth_required: true}]`, "jwt.secret: must be set when a route has auth_required: true")
+	f(`routes: [{path: "/a", upstream: "http://a", auth_required: true}]`, "jwt.secret: must be set when a route has auth_required: true, or else")
+	f(`routes: [{path: "/a", upstream: "http://a", auth_optional: true}]`, "jwt.secret: must be set when a route has auth_required: true, or else")
+	const known = "jwt: {secret: x}\nroutes: [{path: /a, upstream: \"http://a\", "
+	f(known+"auth_required: true, auth_optional: true}]", "routes[0].auth_optional: must be false beside auth_required: true, got true")
+	f(known+"require: {scope: a}}]", "routes[0].require: must stand beside auth_required: true")
+	f(known+"auth_required: true, require: {}}]", "routes[0].require.scope: must name a scope unless claims does, got nothing")
+	f(known+`auth_required: true, require: {claims: {team: ""}}}]`, `routes[0].require.claims.team: must name a claim and its value, got ""`)
+	f(known+"auth_required: true, require: {scope: b, role: a}}]", "routes[0].require.role: unknown key, allowed: claims, scope")
+	f("api_keys: [{name: a, hash: planted}]", "api_keys[0].hash: must be sha256: and 64 hexadecimal digits (printf %s KEY | sha256sum) (line 1)")
+	f("server: {ipv6_prefix: 20}", "server.ipv6_prefix: must be between 32 and 128, got 20")
 	f("global_rate_limit: {rps: 5, key_by: ip}", `global_rate_limit.key_by: must be global here, got "ip"`)
 	f("jwt: {algorithms: [none]}", `jwt.algorithms[0]: `)
 	f("log: {level: loud}", "log.level: ")
@@ -166,7 +175,7 @@ func TestParseRefuses(t *testing.T) {
 	f("admin: {host: 0.0.0.0}", `admin.token: must be set when host is not loopback, got none with host "0.0.0.0"`)
 	f("admin: {token: short}", "admin.token: must have at least 16 characters, got 5")
 	f(`jwt: {secret: "${UNSET}"}`, "jwt.secret: environment variable UNSET is not set and ${UNSET} gives no default")
-	f(`jwt: {secret: "${SET"}`, `jwt.secret: must close ${ with }, got "${SET"`)
+	f(`jwt: {secret: "${SET"}`, "jwt.secret: must close ${ with }, or write $${ for a literal ${")
 	f(`server: {port: "${SET}"}`, `server.port: must be a whole number, got "x"`)
 	f("", "must hold a configuration, got an empty file")
 	f(" \n", "must hold a configuration, got an empty file")
@@ -286,22 +295,23 @@ func TestFrozenNamesWhatCannotBeSwapped(t *testing.T) {
 		}
 	}
 	f("server: {port: 81}", "server.port")
-	f("server: {trusted_proxies: [10.0.0.0/8], drain_delay_ms: 5}")
+	f("server: {trusted_proxies: [10.0.0.0/8], drain_delay_ms: 5, ipv6_prefix: 56}")
 	f("redis: {addrs: [\"r:6379\"]}\nlog: {level: debug}", "redis.addrs", "log.level")
 	f("jwt: {issuer: other}")
 }
 
 func TestRedactedHidesSecrets(t *testing.T) {
 	cfg, err := Parse([]byte("jwt: {secret: planted-secret}\nadmin: {token: planted-secret-token}\nredis: {password: planted-secret}\n"+
-		"cluster: {secret_key: planted-secret-key}"), env())
+		"cluster: {secret_key: planted-secret-key}\n"+
+		"api_keys: [{name: one, hash: \"sha256:"+strings.Repeat("b1a57ed0", 8)+"\"}]"), env())
 	if err != nil {
 		t.Fatal(err)
 	}
 	shown := cfg.Redacted()
-	if text := cmp.Diff(nil, shown); strings.Contains(text, "planted") || !strings.Contains(text, "***") {
+	if text := cmp.Diff(nil, shown); strings.Contains(text, "planted") || strings.Contains(text, "b1a57ed0") || !strings.Contains(text, "***") {
 		t.Errorf("a secret is shown: %s", text)
 	}
-	if cfg.JWT.Secret != "planted-secret" {
+	if cfg.JWT.Secret != "planted-secret" || !strings.Contains(cfg.APIKeys[0].Hash, "b1a57ed0") {
 		t.Error("redacting changed the running configuration")
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -27,7 +28,7 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 		out.WriteString(text[:start])
 		end := strings.IndexByte(text[start:], '}')
 		if end < 0 {
-			return "", fmt.Errorf("must close ${ with }, got %q", text[start:])
+			return "", errors.New("must close ${ with }, or write $${ for a literal ${") // quoting could tell a secret
 		}
 		value, err := variable(text[start+2:start+end], lookup)
 		if err != nil {
@@ -42,7 +43,7 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 func variable(expr string, lookup func(string) (string, bool)) (string, error) {
 	name, fallback, hasFallback := strings.Cut(expr, ":-")
 	if !isVariableName(name) {
-		return "", fmt.Errorf("must name a variable as ${NAME} or ${NAME:-default}, got ${%s}", expr)
+		return "", errors.New("must name a variable as ${NAME} or ${NAME:-default}, or write $${ for a literal ${")
 	}
 	value, set := lookup(name)
 	switch {

@@ -41,7 +41,7 @@ func Frozen(running, next *Config) []string {
 	paths = append(paths, changed("cluster", running.Cluster, next.Cluster)...)
 	paths = append(paths, changed("log", running.Log, next.Log)...)
 	paths = append(paths, changed("otel", running.Otel, next.Otel)...)
-	swappable := []string{"server.trusted_proxies", "server.drain_delay_ms", "server.drain_timeout_ms"}
+	swappable := []string{"server.trusted_proxies", "server.ipv6_prefix", "server.drain_delay_ms", "server.drain_timeout_ms"}
 	return slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(swappable, p) })
 }
 
@@ -65,6 +65,10 @@ func (c *Config) Redacted() map[string]any {
 		if *secret != "" {
 			*secret = "***"
 		}
+	}
+	shown.APIKeys = slices.Clone(c.APIKeys)
+	for i := range shown.APIKeys {
+		shown.APIKeys[i].Hash = "***"
 	}
 	text, err := yaml.Marshal(shown)
 	if err != nil {

@@ -22,6 +22,7 @@ func (c *Config) validate() []error {
 	errs = append(errs, under("log", c.Log.Validate())...)
 	errs = append(errs, under("otel", c.Otel.Validate())...)
 	errs = append(errs, under("jwt", c.JWT.Validate())...)
+	errs = append(errs, under("", auth.ValidateAPIKeys(c.APIKeys))...)
 	errs = append(errs, under("cors", c.CORS.Validate())...)
 	if c.GlobalRateLimit != nil {
 		errs = append(errs, under("global_rate_limit", c.GlobalRateLimit.validateGlobal())...)
@@ -35,8 +36,11 @@ func (c *Config) validate() []error {
 // validateTogether checks what no section can know alone.
 func (c *Config) validateTogether() []error {
 	var errs []error
-	if c.needsSecret() && c.JWT.Secret == "" {
-		errs = append(errs, &Problem{Path: "jwt.secret", Text: "must be set when a route has auth_required: true, got nothing"})
+	if c.authenticates() && !c.JWT.VerifiesTokens() && len(c.APIKeys) == 0 {
+		errs = append(errs, &Problem{
+			Path: "jwt.secret",
+			Text: "must be set when a route has auth_required: true, or else public_key_file, jwks_url or api_keys, got nothing",
+		})
 	}
 	for i, r := range c.Routes {
 		if owner := c.Server.Builtin.owner(r.Path); owner != "" {
@@ -53,8 +57,8 @@ func (c *Config) validateTogether() []error {
 	return errs
 }
 
-func (c *Config) needsSecret() bool {
-	return slices.ContainsFunc(c.Routes, func(r Route) bool { return r.AuthRequired })
+func (c *Config) authenticates() bool {
+	return slices.ContainsFunc(c.Routes, func(r Route) bool { return r.Authenticates() })
 }
 
 // Matches returns what the router needs of each route, in order.
@@ -113,7 +117,7 @@ func (s Server) Validate() error {
 	if s.DrainDelayMS >= s.DrainTimeoutMS {
 		errs = append(errs, fmt.Errorf("drain_delay_ms: must be less than drain_timeout_ms (%d), got %d", s.DrainTimeoutMS, s.DrainDelayMS))
 	}
-	_, err := auth.NewAddresses(s.TrustedProxies)
+	_, err := auth.NewAddresses(s.TrustedProxies, s.IPv6Prefix)
 	return errors.Join(append(errs, err)...)
 }
 
@@ -133,7 +137,7 @@ func (a Admin) Validate() error {
 
 // Validate returns every fault of the route.
 func (r *Route) Validate() error {
-	errs := []error{r.UpstreamConfig.Validate()}
+	errs := []error{r.UpstreamConfig.Validate(), r.validateAuth()}
 	if r.RateLimit != nil && len(r.RateLimits) > 0 {
 		errs = append(errs, errors.New("rate_limits: must not stand beside rate_limit, got both"))
 	}
@@ -148,6 +152,20 @@ func (r *Route) Validate() error {
 			errs = append(errs, fmt.Errorf("%s.key_by: must differ from the other limits of the route, or its per or name must, got %q again", at, l.KeyBy))
 		}
 		seen[l.suffix()] = true
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Route) validateAuth() error {
+	var errs []error
+	if r.AuthRequired && r.AuthOptional {
+		errs = append(errs, errors.New("auth_optional: must be false beside auth_required: true, got true"))
+	}
+	if r.Require != nil {
+		if !r.AuthRequired {
+			errs = append(errs, errors.New("require: must stand beside auth_required: true, got a route that lets nobody in too"))
+		}
+		errs = append(errs, prefixed("require", r.Require.Validate())...)
 	}
 	return errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/node/config"
 )
 
@@ -67,7 +68,7 @@ func Document(cfg *config.Config, version string) ([]byte, error) {
 		doc.Paths[path] = map[string]operation{"get": builtin(path)}
 	}
 	for i := range cfg.Routes {
-		addRoute(doc.Paths, &cfg.Routes[i])
+		addRoute(doc.Paths, &cfg.Routes[i], waysIn(cfg, &cfg.Routes[i]))
 	}
 	out, err := json.Marshal(doc)
 	if err != nil {
@@ -85,7 +86,7 @@ func builtin(path string) operation {
 
 // addRoute adds an operation per method. A trailing wildcard is a path of its
 // own beside the bare prefix.
-func addRoute(paths map[string]map[string]operation, r *config.Route) {
+func addRoute(paths map[string]map[string]operation, r *config.Route, security []map[string][]string) {
 	bare, wild := strings.CutSuffix(r.Path, "/*")
 	if bare == "" {
 		bare = "/"
@@ -99,9 +100,30 @@ func addRoute(paths map[string]map[string]operation, r *config.Route) {
 			paths[template] = map[string]operation{}
 		}
 		for _, method := range methods(r) {
-			paths[template][method] = routeOperation(r, method, template)
+			op := routeOperation(r, method, template)
+			op.Security = security
+			paths[template][method] = op
 		}
 	}
+}
+
+// waysIn lists the credentials of which a route takes any one; an empty one is
+// none at all.
+func waysIn(cfg *config.Config, r *config.Route) []map[string][]string {
+	if !r.Authenticates() {
+		return nil
+	}
+	var ways []map[string][]string
+	if cfg.JWT.VerifiesTokens() {
+		ways = append(ways, map[string][]string{"bearer": {}})
+	}
+	if len(cfg.APIKeys) > 0 {
+		ways = append(ways, map[string][]string{"apiKey": {}})
+	}
+	if r.AuthOptional {
+		ways = append(ways, map[string][]string{})
+	}
+	return ways
 }
 
 // methods lists a route's methods as OpenAPI names them; CONNECT has no name
@@ -138,9 +160,11 @@ func routeOperation(r *config.Route, method, template string) operation {
 			Description: "What follows; may hold further slashes", Schema: map[string]string{"type": "string"},
 		}}
 	}
-	if r.AuthRequired {
-		op.Security = []map[string][]string{{"bearer": {}}}
-		op.Responses["401"] = failure("The bearer token is missing or not valid")
+	if r.Authenticates() {
+		op.Responses["401"] = failure("The credentials are missing or not valid")
+	}
+	if r.Require != nil {
+		op.Responses["403"] = failure("The caller lacks a scope or claim")
 	}
 	if len(r.Limits()) > 0 {
 		op.Responses["429"] = failure("Too many requests; Retry-After says when to come back")
@@ -178,7 +202,10 @@ const idRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-
 func shared() components {
 	text := map[string]string{"type": "string"}
 	return components{
-		SecuritySchemes: map[string]map[string]string{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+		SecuritySchemes: map[string]map[string]string{
+			"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+			"apiKey": {"type": "apiKey", "in": "header", "name": auth.APIKeyHeader},
+		},
 		Schemas: map[string]any{"Problem": map[string]any{
 			"type":     "object",
 			"required": []string{"type", "title", "status", "code", "request_id"},
