@@ -57,8 +57,8 @@ func ValidateAPIKeys(keys []APIKey) error {
 
 func (k APIKey) problems() []error {
 	var problems []error
-	if !isToken(k.Name) || len(k.Name) > 64 {
-		problems = append(problems, fmt.Errorf("name: must be 1 to 64 letters, digits and -._~, got %.80q", k.Name))
+	if !isName(k.Name) {
+		problems = append(problems, fmt.Errorf("name: must be 1 to 64 letters, digits and -._, got %.80q", k.Name))
 	}
 	if _, err := k.sum(); err != nil {
 		problems = append(problems, err)
@@ -70,6 +70,18 @@ func (k APIKey) problems() []error {
 		}
 	}
 	return problems
+}
+
+// isName reports whether s can stand in logs, headers and limits as it is.
+func isName(s string) bool {
+	const others = "-._"
+	for _, r := range s {
+		alnum := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !alnum && !strings.ContainsRune(others, r) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
 }
 
 func (k APIKey) sum() (sum [sha256.Size]byte, err error) {
