@@ -255,7 +255,7 @@ func (n *Node) keyed(cfg *config.Config) limiter.Config {
 func (n *Node) openAdmin(cfg config.Admin) error {
 	var err error
 	n.admin, err = admin.New(admin.Options{
-		Addr: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), Token: cfg.Token, Log: n.logger,
+		Addr: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), Token: cfg.Token, Log: n.logger, Now: n.now,
 		Cluster: func() any { return n.clusterView() },
 		Config:  func() any { return n.snapshot.Load().config.Redacted() },
 		Builtin: n.adminBuiltins(),

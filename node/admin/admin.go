@@ -2,24 +2,21 @@
 // configuration without its secrets, profiles.
 //
 // It is closed by default. Without a token it stands on loopback and only reads;
-// with one every request must carry it as a bearer token. The Host header must
-// be an address or localhost, so that a page in a browser on the same machine
-// cannot reach it through a name that resolves to loopback (DNS rebinding). It
-// runs on net/http, apart from the data port: profiles and slow readers cost the
-// request path nothing.
+// with one every request must carry it, as a bearer token or, from a browser, as
+// the cookie that POST /login trades it for. The Host header must be an address,
+// localhost or the name the port was given, so that a page in a browser on the
+// same machine cannot reach it through a name that resolves to loopback (DNS
+// rebinding). It runs on net/http, apart from the data port: profiles and slow
+// readers cost the request path nothing.
 package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +28,7 @@ type Options struct {
 	Addr    string // host:port; port 0 picks a free one
 	Token   string // "": loopback only (the configuration's check) and read-only
 	Log     zerolog.Logger
+	Now     func() time.Time
 	Cluster func() any                  // GET /cluster
 	Config  func() any                  // GET /config
 	Builtin map[string]http.HandlerFunc // built-in endpoints moved here
@@ -41,6 +39,7 @@ type Server struct {
 	opts Options
 	ln   net.Listener
 	http *http.Server
+	door *door
 
 	serving sync.WaitGroup
 }
@@ -51,9 +50,9 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, ln: ln}
+	s := &Server{opts: opts, ln: ln, door: newDoor(opts)}
 	s.http = &http.Server{
-		Handler:           s.guard(s.routes()),
+		Handler:           s.door.guard(s.routes()),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -93,6 +92,10 @@ func (s *Server) Close(ctx context.Context) error {
 // routes lists the port's endpoints.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/cluster", http.StatusFound) })
+	mux.HandleFunc("GET /login", s.door.form)
+	mux.HandleFunc("POST /login", s.door.login)
+	mux.HandleFunc("POST /logout", s.door.logout)
 	mux.HandleFunc("GET /cluster", s.json(s.opts.Cluster))
 	mux.HandleFunc("GET /config", s.json(s.opts.Config))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -104,44 +107,6 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("GET "+path, handler)
 	}
 	return mux
-}
-
-// guard lets in who names an acceptable host and shows the token.
-func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		switch {
-		case !acceptableHost(r.Host):
-			http.Error(w, "Host must be an IP address or localhost", http.StatusMisdirectedRequest)
-		case !s.authorized(r.Header.Get("Authorization")):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="admin"`)
-			http.Error(w, "admin token required", http.StatusUnauthorized)
-		case s.opts.Token == "" && r.Method != http.MethodGet && r.Method != http.MethodHead:
-			http.Error(w, "read-only without admin.token", http.StatusForbidden)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-// authorized compares hashes in constant time: neither content nor length of the
-// token leaks.
-func (s *Server) authorized(header string) bool {
-	if s.opts.Token == "" {
-		return true
-	}
-	scheme, token, _ := strings.Cut(header, " ")
-	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(s.opts.Token))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
-}
-
-func acceptableHost(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil || host == "localhost"
 }
 
 func (s *Server) json(view func() any) http.HandlerFunc {

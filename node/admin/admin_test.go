@@ -16,7 +16,7 @@ const secret = "a-token-for-the-test"
 func start(t *testing.T, token string) *Server {
 	t.Helper()
 	s, err := New(Options{
-		Addr: "127.0.0.1:0", Token: token, Log: zerolog.Nop(),
+		Addr: "127.0.0.1:0", Token: token, Log: zerolog.Nop(), Now: time.Now,
 		Cluster: func() any { return map[string]string{"self": "me"} },
 		Config:  func() any { return map[string]int{"routes": 2} },
 		Builtin: map[string]http.HandlerFunc{"/metrics": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1") }},

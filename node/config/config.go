@@ -65,7 +65,7 @@ type Builtin struct {
 
 // Admin is the operators' port. Without a token it must be on loopback.
 type Admin struct {
-	Host  string `yaml:"host"`
+	Host  string `yaml:"host"` // an address, or a name that clients call the port by
 	Port  int    `yaml:"port"` // 0 picks a free one
 	Token string `yaml:"token"`
 }

@@ -123,7 +123,7 @@ func (s Server) Validate() error {
 
 // Validate returns every fault of the section.
 func (a Admin) Validate() error {
-	errs := []error{host("host", a.Host), between("port", a.Port, 0, 65535)}
+	errs := []error{hostOrName("host", a.Host), between("port", a.Port, 0, 65535)}
 	addr, err := netip.ParseAddr(a.Host)
 	loopback := a.Host == "localhost" || err == nil && addr.IsLoopback()
 	if a.Token == "" && !loopback {
@@ -241,6 +241,16 @@ func oneOf(path, v string, allowed ...string) error {
 func host(path, v string) error {
 	if _, err := netip.ParseAddr(v); err != nil && v != "localhost" {
 		return fmt.Errorf("%s: must be an IP address or localhost, got %q", path, v)
+	}
+	return nil
+}
+
+// hostOrName takes a DNS name too, which the Host header must then name.
+func hostOrName(path, v string) error {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
+	isName := v != "" && strings.Trim(v, letters) == "" && strings.Trim(v, "0123456789.") != ""
+	if host(path, v) != nil && !isName {
+		return fmt.Errorf("%s: must be an IP address or a host name, got %q", path, v)
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 
 // Policy is the page's Content-Security-Policy. Swagger UI draws with inline
 // styles and data images; scripts come from here alone.
-const Policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+const Policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed index.html
 var index []byte
