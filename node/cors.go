@@ -11,7 +11,9 @@ import (
 )
 
 // cors answers for the Fetch standard's CORS protocol. It is off while no
-// origin is allowed: then the upstreams' own answers pass untouched.
+// origin is allowed: then the upstreams' own answers pass untouched. The opaque
+// origin "null", which any sandboxed frame has, is nobody's and never allowed by
+// name.
 type cors struct {
 	origins     []string
 	any         bool
@@ -50,10 +52,12 @@ func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, prefligh
 	for _, name := range upstreamCORS() {
 		h.Del(name)
 	}
-	if !c.any || c.credentials {
+	if preflight {
+		h.Add("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+	} else if !c.any {
 		h.Add("Vary", "Origin")
 	}
-	origin := string(req.Header.Peek("Origin"))
+	origin := originOf(req)
 	if origin == "" || !c.any && !slices.Contains(c.origins, origin) {
 		return
 	}
@@ -73,6 +77,15 @@ func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, prefligh
 	}
 }
 
+// originOf returns the request's origin, "" if it names none or several.
+func originOf(req *fasthttp.Request) string {
+	values := req.Header.PeekAll("Origin")
+	if len(values) != 1 {
+		return ""
+	}
+	return string(values[0])
+}
+
 func (c *cors) applyPreflight(h *fasthttp.ResponseHeader) {
 	h.Set("Access-Control-Allow-Methods", c.methods)
 	h.Set("Access-Control-Allow-Headers", c.headers)
@@ -84,5 +97,6 @@ func upstreamCORS() []string {
 	return []string{
 		"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
 		"Access-Control-Allow-Headers", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
+		"Access-Control-Allow-Private-Network",
 	}
 }

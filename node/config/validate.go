@@ -185,7 +185,7 @@ func (c CORS) Validate() error {
 	errs := []error{between("max_age_s", c.MaxAgeS, 0, 86_400)}
 	for i, o := range c.AllowOrigins {
 		if !isOrigin(o) {
-			errs = append(errs, fmt.Errorf("allow_origins[%d]: must be * or scheme://host[:port], got %q", i, o))
+			errs = append(errs, fmt.Errorf("allow_origins[%d]: must be * or scheme://host[:port] as browsers write it, got %q", i, o))
 		}
 	}
 	if c.AllowCredentials && slices.Contains(c.AllowOrigins, "*") {
@@ -196,20 +196,29 @@ func (c CORS) Validate() error {
 		values []string
 	}{{"allow_methods", c.AllowMethods}, {"allow_headers", c.AllowHeaders}, {"expose_headers", c.ExposeHeaders}} {
 		for i, v := range list.values {
-			if !isToken(v) {
+			switch {
+			case !isToken(v):
 				errs = append(errs, fmt.Errorf("%s[%d]: must be an HTTP token, got %q", list.name, i, v))
+			case v == "*" && c.AllowCredentials:
+				errs = append(errs, fmt.Errorf(`%s[%d]: must be a name beside allow_credentials: true, where "*" means itself`, list.name, i))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// isOrigin takes an origin as browsers write it: in lower case and without the
+// scheme's own port. Any other spelling would never match.
 func isOrigin(s string) bool {
-	if s == "*" || s == "null" {
-		return s == "*"
+	if s == "*" {
+		return true
 	}
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && s == u.Scheme+"://"+u.Host
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host {
+		return false
+	}
+	defaultPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	return s == strings.ToLower(s) && !strings.ContainsAny(s, "*@") && u.Port() != defaultPort && !strings.HasSuffix(s, ":")
 }
 
 // isToken reports whether s is a token of RFC 9110 §5.6.2.
