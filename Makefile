@@ -66,8 +66,12 @@ fmt: ## format all Go files
 lint: ## gofmt, go vet, the import star, golangci-lint where installed
 	@bash tests/run.sh lint
 
+.PHONY: vuln
+vuln: ## known vulnerabilities in code that is called (govulncheck; SKIPPED without vuln.go.dev)
+	@bash tests/run.sh vuln
+
 .PHONY: check
-check: lint build test ## what CI runs
+check: lint build test vuln ## what CI runs
 
 .PHONY: docker
 docker: ## the images gateway and gateway-echo

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,13 +20,18 @@ const planted = "PLANTED"
 // Every secret that a node is given or shown, and everything it tells: none of
 // the former in any of the latter.
 func TestNoSecretIsTold(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a Redis that takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
 	secret := planted + "-hmac-secret-of-more-than-thirty-two-bytes"
 	adminToken := planted + "-admin-token"
 	config := `
 server: {host: 127.0.0.1, port: 0, drain_delay_ms: 0}
 admin: {port: 0, token: ` + adminToken + `}
 log: {level: debug}
-redis: {addrs: ["127.0.0.1:1"], username: u, password: ` + planted + `-redis}
+redis: {addrs: ["` + silent.Addr().String() + `"], username: u, password: ` + planted + `-redis}
 cluster: {bind: "127.0.0.1:0", secret_key: ` + planted + `-gossip-key}
 jwt: {secret: "` + secret + `", cookie: session, algorithms: [HS256, RS256], jwks_url: "http://127.0.0.1:1/keys"}
 api_keys: [{name: billing, hash: "` + hashOf(planted+"-api-key") + `"}]

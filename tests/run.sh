@@ -5,6 +5,7 @@
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
+#   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
 #
 # A part that cannot run does not fail `all`, unless CI=true: there a check nobody ran is a failure.
@@ -14,6 +15,7 @@ cd "$(dirname "$0")/.." || exit 1
 containers='/tests/(integration|compose)(/|$)'
 failed=0
 missing=() # "what (why)": parts that did not run
+skipped=() # the same, of parts that hang on the outside world: no failure anywhere
 
 try() { "$@" || failed=1; }
 not_run() { missing+=("$1"); }
@@ -89,6 +91,18 @@ lint() {
   if command -v shellcheck >/dev/null; then try shellcheck tests/run.sh tests/load/bench.sh .ci/run; else not_run 'shellcheck (not installed)'; fi
 }
 
+vuln() { # a network that does not reach vuln.go.dev must not turn a good change bad
+  local output
+  if output=$(go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./... 2>&1); then
+    echo "$output"
+  elif grep -q '^govulncheck: fetching vulnerabilities' <<<"$output"; then
+    skipped+=('govulncheck (its database cannot be reached)')
+  else
+    echo "$output"
+    failed=1
+  fi
+}
+
 strict=${CI:-false}
 case ${1:-all} in
   all) unit; load_check; integration ;;
@@ -98,9 +112,11 @@ case ${1:-all} in
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, coverage, fuzz or lint" >&2; exit 2 ;;
+  vuln) vuln ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done
+for part in "${skipped[@]}"; do echo "SKIPPED: $part"; done
 if [[ ${#missing[@]} -gt 0 && $strict == true ]]; then failed=1; fi
 exit "$failed"
