@@ -93,6 +93,7 @@ func TestOneOwnerPerLibrary(t *testing.T) {
 		"github.com/redis/go-redis":                               {"limiter"},
 		"github.com/go-redis/redis_rate":                          {"limiter"},
 		"github.com/golang-jwt/jwt":                               {"auth"},
+		"github.com/MicahParks/jwkset":                            {"auth"},
 		"go.opentelemetry.io/otel/trace":                          {"telemetry", "proxy"},
 		"go.opentelemetry.io":                                     {"telemetry", "proxy"},
 		"go.yaml.in/yaml":                                         {"node"},
