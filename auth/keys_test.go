@@ -209,8 +209,10 @@ func TestParseJWKSRefuses(t *testing.T) {
 
 func TestCandidatesArePinned(t *testing.T) {
 	keys := []key{
-		{id: "a", algorithms: []string{"RS256"}, material: "a"}, {id: "b", algorithms: []string{"RS256"}, material: "b"},
-		{algorithms: []string{"RS256"}, material: "any"}, {id: "a", algorithms: []string{"ES256"}, material: "ec"},
+		{id: "a", algorithms: []string{"RS256"}, material: "a"},
+		{id: "b", algorithms: []string{"RS256"}, material: "b"},
+		{id: "", algorithms: []string{"RS256"}, material: "any"},
+		{id: "a", algorithms: []string{"ES256"}, material: "ec"},
 	}
 	f := func(algorithm, id, want string) {
 		t.Helper()
