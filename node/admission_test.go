@@ -1,12 +1,15 @@
 package node
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 )
@@ -246,5 +249,20 @@ func TestOwnPagesAreSafe(t *testing.T) {
 	scripts, _, _ := strings.Cut(policy[strings.Index(policy, "default-src"):], ";")
 	if scripts != "default-src 'self'" || strings.Contains(policy, "script-src") {
 		t.Errorf("/docs allows scripts by %q", policy)
+	}
+}
+
+func TestCollectingCredentialsDoesNotAllocate(t *testing.T) {
+	var h fasthttp.RequestHeader
+	raw := "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x.y.z\r\nX-API-Key: the-key\r\nCookie: a=b; session=token\r\nAccept: */*\r\n\r\n"
+	if err := h.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := credentials(&h, "session")
+	if err != nil || string(shown.Authorization) != "Bearer x.y.z" || string(shown.APIKey) != "the-key" || string(shown.Cookie) != "token" {
+		t.Fatalf("got %q, %q, %q, %v", shown.Authorization, shown.APIKey, shown.Cookie, err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = credentials(&h, "session") }); n > 0 {
+		t.Errorf("%g allocations", n)
 	}
 }

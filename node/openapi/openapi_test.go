@@ -80,3 +80,22 @@ func TestDocument(t *testing.T) {
 		}
 	}
 }
+
+func TestWaysIn(t *testing.T) {
+	f := func(settings, want string) {
+		t.Helper()
+		cfg, err := config.Parse([]byte("{"+settings+"}"), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(waysIn(cfg, &cfg.Routes[0]))
+		if err != nil || string(text) != want {
+			t.Errorf("%s: got %s, %v, want %s", settings, text, err, want)
+		}
+	}
+	const secret, keys = "jwt: {secret: x}, ", `api_keys: [{name: a, hash: "sha256:0000000000000000000000000000000000000000000000000000000000000000"}], `
+	f(`routes: [{path: /a, upstream: "http://a"}]`, "null")
+	f(secret+`routes: [{path: /a, upstream: "http://a", auth_required: true}]`, `[{"bearer":[]}]`)
+	f(keys+`routes: [{path: /a, upstream: "http://a", auth_required: true}]`, `[{"apiKey":[]}]`)
+	f(secret+keys+`routes: [{path: /a, upstream: "http://a", auth_optional: true}]`, `[{"bearer":[]},{"apiKey":[]},{}]`)
+}
