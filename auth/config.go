@@ -39,7 +39,7 @@ type Config struct {
 	// UserClaim names the claim that holds the user.
 	UserClaim string `yaml:"user_claim"`
 	// ForwardClaims maps claims to the request headers that carry them to the upstream. A client's own
-	// copies of these headers must be removed ([Verifier.HeaderNames]).
+	// copies of these headers must be removed ([Config.ClaimHeaders]).
 	ForwardClaims map[string]string `yaml:"forward_claims"`
 	// Cookie names a cookie that may hold the token instead of the Authorization header. Empty: none does.
 	Cookie string `yaml:"cookie"`
