@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 // newApp lists everything that happens to a request, in order. Nothing is added
@@ -34,7 +35,7 @@ func (n *Node) serve(c fiber.Ctx) error {
 	x := exchangeOf(c)
 
 	// 7. One canonical path decides on match, authentication and forwarding.
-	path, err := proxy.CanonicalPath(c.RequestCtx().URI().PathOriginal())
+	path, err := router.CanonicalPath(c.RequestCtx().URI().PathOriginal())
 	if err != nil {
 		return err // 400
 	}
@@ -42,7 +43,8 @@ func (n *Node) serve(c fiber.Ctx) error {
 	if builtin := n.builtins[path]; builtin != nil {
 		return n.serveBuiltin(c, path, builtin)
 	}
-	route, err := x.snapshot.match(x.method, path)
+	x.host = string(c.RequestCtx().Request.Header.Host())
+	route, err := x.snapshot.match(x.method, x.host, path)
 	if err != nil {
 		return err // 404, 405
 	}
@@ -95,7 +97,7 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 		Peer:        x.peer,
 		TrustedPeer: x.snapshot.addresses.Trusted(x.peer),
 		Scheme:      "http",
-		Host:        string(ctx.Request.Header.Host()),
+		Host:        x.host,
 		RequestID:   x.id,
 		Remove:      x.snapshot.identityHeaders,
 		Headers:     x.out.Headers[:0],

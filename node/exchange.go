@@ -31,6 +31,7 @@ type exchange struct {
 	builtin   string // path of the built-in endpoint, if it is one
 	route     *route
 	path      string
+	host      string // as the client named it, port included
 	who       auth.Principal
 	verdict   limiter.Decision
 	forwarded proxy.Result

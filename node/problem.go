@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 var (
@@ -41,12 +42,12 @@ func problems() []struct {
 		err error
 		problem
 	}{
-		{proxy.ErrBadPath, problem{400, "bad-path", "The request path is not acceptable."}},
+		{router.ErrBadPath, problem{400, "bad-path", "The request path is not acceptable."}},
 		{errMalformed, problem{400, "bad-request", "The request is malformed."}},
 		{errAmbiguous, problem{400, "bad-request", "The request has several Authorization headers."}},
 		{auth.ErrMissing, problem{401, "token-missing", "A bearer token is required."}},
 		{auth.ErrInvalid, problem{401, "token-invalid", "The bearer token is not valid."}},
-		{proxy.ErrNoRoute, problem{404, "no-route", "Nothing is served at this path."}},
+		{router.ErrNoRoute, problem{404, "no-route", "Nothing is served at this path."}},
 		{errMethod, problem{405, "method-not-allowed", "The method is not allowed here."}},
 		{errSlowRequest, problem{408, "request-timeout", "The request did not arrive in time."}},
 		{errBodyTooLarge, problem{413, "body-too-large", "The request body is too large."}},
@@ -63,7 +64,7 @@ func problems() []struct {
 
 // problemOf looks an error up in the table.
 func problemOf(err error) problem {
-	var method *proxy.MethodError
+	var method *router.MethodError
 	if errors.As(err, &method) {
 		return problem{405, "method-not-allowed", "The method is not allowed here."}
 	}
@@ -116,7 +117,7 @@ func challenge(err error) string {
 }
 
 func allowed(err error) string {
-	var method *proxy.MethodError
+	var method *router.MethodError
 	if errors.As(err, &method) {
 		return strings.Join(method.Allow, ", ")
 	}

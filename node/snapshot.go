@@ -12,6 +12,7 @@ import (
 	"github.com/go-api-gateway-pro/gateway/node/config"
 	"github.com/go-api-gateway-pro/gateway/node/openapi"
 	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 	"github.com/go-api-gateway-pro/gateway/telemetry"
 )
 
@@ -27,7 +28,7 @@ const strangerRPS = 20
 // never written again; a request works with one snapshot from start to end.
 type snapshot struct {
 	config          *config.Config
-	router          *proxy.Router
+	router          *router.Router
 	routes          []*route
 	addresses       *auth.Addresses
 	identityHeaders []string // client copies of these are removed
@@ -49,7 +50,7 @@ type route struct {
 
 // compile builds a snapshot. It changes nothing that is running.
 func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
-	router, err := proxy.NewRouter(cfg.Matches())
+	table, err := router.New(cfg.Matches())
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{config: cfg, router: router, addresses: addresses, cors: newCORS(cfg.CORS)}
+	s := &snapshot{config: cfg, router: table, addresses: addresses, cors: newCORS(cfg.CORS)}
 	verifier, err := n.newVerifier(cfg)
 	if err != nil {
 		return nil, err
@@ -91,10 +92,10 @@ func (n *Node) newVerifier(cfg *config.Config) (*auth.Verifier, error) {
 
 func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 	out := &route{
-		label:    r.Path,
+		label:    r.Label(),
 		timeout:  time.Duration(r.TimeoutMS) * time.Millisecond,
 		upstream: n.backends.Upstream(r.UpstreamConfig),
-		metrics:  n.requests.Route(r.Path),
+		metrics:  n.requests.Route(r.Label()),
 		knocking: limiter.Limit{ID: "strangers", Scope: limiter.ScopeIP, Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
 	}
 	if g := cfg.GlobalRateLimit; g != nil {
@@ -110,8 +111,8 @@ func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 	return out
 }
 
-// limitIDs names each route's buckets: by its path, or by methods and path
-// where routes share a path.
+// limitIDs names each route's buckets: by its path, or by hosts, methods and
+// path where routes share a path.
 func limitIDs(routes []config.Route) []string {
 	count := map[string]int{}
 	for _, r := range routes {
@@ -121,15 +122,15 @@ func limitIDs(routes []config.Route) []string {
 	for i, r := range routes {
 		ids[i] = r.Path
 		if count[r.Path] > 1 {
-			ids[i] = strings.Join(r.Methods, ",") + " " + r.Path
+			ids[i] = strings.Join(r.Methods, ",") + " " + strings.ToLower(strings.Join(r.Hosts, ",")) + r.Path
 		}
 	}
 	return ids
 }
 
 // match finds a request's route.
-func (s *snapshot) match(method, path string) (*route, error) {
-	i, err := s.router.Match(method, path)
+func (s *snapshot) match(method, host, path string) (*route, error) {
+	i, err := s.router.Match(method, host, path)
 	if err != nil {
 		return nil, err
 	}

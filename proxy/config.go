@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 // UpstreamConfig says where a route's requests go and how hard to try.
@@ -79,7 +81,7 @@ func checkStripPrefix(prefix string) error {
 	if prefix == "" {
 		return nil
 	}
-	canonical, err := CanonicalPath([]byte(prefix))
+	canonical, err := router.CanonicalPath([]byte(prefix))
 	if err != nil || canonical != prefix {
 		return fmt.Errorf("strip_prefix: must be a canonical path such as /api/users, got %q", prefix)
 	}
@@ -109,7 +111,7 @@ func parseURL(raw string) (address, error) {
 	}
 	base := strings.TrimRight(u.EscapedPath(), "/")
 	if base != "" {
-		if canonical, err := CanonicalPath([]byte(base)); err != nil || canonical != base {
+		if canonical, err := router.CanonicalPath([]byte(base)); err != nil || canonical != base {
 			return address{}, fmt.Errorf("upstream: must have a canonical path, got %q", raw)
 		}
 	}

@@ -1,10 +1,6 @@
-// Package proxy finds the route of a request and forwards it to an upstream.
+// Package proxy forwards requests to upstreams.
 //
-// A request passes three parts. [CanonicalPath] turns the path into its one
-// spelling or refuses it; the same string is then matched, authorised and
-// forwarded, so that gateway and upstream cannot read it differently. [Router]
-// walks a tree of path segments, so that its cost depends on the length of the
-// path and not on the number of routes. [Upstream.Forward] cleans the headers,
+// Package router in it finds the route; [Upstream.Forward] cleans the headers,
 // picks an endpoint, and retries where a retry cannot do harm.
 //
 // State is owned by [Backends] and outlives every configuration: names, their

@@ -44,7 +44,7 @@ type Header struct{ Name, Value string }
 type Exchange struct {
 	Request  *fasthttp.Request
 	Response *fasthttp.Response
-	// Path is the canonical path, see [CanonicalPath]. The query is taken from Request.
+	// Path is the canonical path, see [router.CanonicalPath]. The query is taken from Request.
 	Path string
 	// Deadline bounds all tries; the upstream's own timeout and the context's
 	// deadline bound them too. Zero means no further bound.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/cluster"
@@ -72,6 +73,7 @@ type Admin struct {
 type Route struct {
 	Path         string      `yaml:"path"`
 	Methods      []string    `yaml:"methods"` // empty: all
+	Hosts        []string    `yaml:"hosts"`   // empty: every host
 	AuthRequired bool        `yaml:"auth_required"`
 	RateLimit    *RateLimit  `yaml:"rate_limit"`
 	RateLimits   []RateLimit `yaml:"rate_limits"`
@@ -81,6 +83,15 @@ type Route struct {
 
 // SetDefaults gives a new list element the proxy's defaults.
 func (r *Route) SetDefaults() { r.UpstreamConfig = proxy.DefaultUpstreamConfig() }
+
+// Label names the route in metrics, traces and the log: its path, after its
+// first host if it has one.
+func (r *Route) Label() string {
+	if len(r.Hosts) > 0 {
+		return strings.ToLower(r.Hosts[0]) + r.Path
+	}
+	return r.Path
+}
 
 // Limits returns the route's limits, whichever of the two keys holds them.
 func (r *Route) Limits() []RateLimit {

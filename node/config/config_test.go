@@ -149,6 +149,8 @@ func TestParseRefuses(t *testing.T) {
 	f(`routes: [{path: "/a", upstream: "http://a", methods: [get]}]`, `routes[0].methods[0]: must be one of GET, HEAD,`)
 	f("routes: ["+route+", "+route+"]", "routes[1].path: ")
 	f(`routes: [{path: "/health", upstream: "http://a"}]`, `routes[0].path: must not shadow the built-in /health, got "/health"`)
+	f(`routes: [{path: "/a", upstream: "http://a", hosts: ["a.com:80"]}]`, `routes[0].hosts[0]: must be a name such as api.example.com`)
+	f(`routes: [{path: "/a/:x", upstream: "http://a"}, {path: "/a/:y", upstream: "http://a"}]`, `routes[1].path: must be another than that of routes[0]`)
 	f(`routes: [{path: "/docs/*", upstream: "http://a"}]`, "routes[0].path: must not shadow the built-in /docs")
 	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: -5}}]`, "routes[0].rate_limit.rps: must be at least 1, got -5")
 	f(`routes: [{path: "/a", upstream: "http://a", rate_limit: {rps: 5, key_by: team}}]`, `routes[0].rate_limit.key_by: must be one of global, user, ip, header:NAME, claim:NAME, got "team"`)

@@ -18,7 +18,7 @@ func planned() []string {
 	return []string{
 		"server.max_in_flight", "server.tls",
 		"jwt.public_key_file", "jwt.jwks_url",
-		"routes[].hosts", "routes[].upstreams", "routes[].balance", "routes[].health_check",
+		"routes[].upstreams", "routes[].balance", "routes[].health_check",
 		"routes[].breaker.failure_ratio", "routes[].breaker.window_ms",
 		"routes[].retry.methods", "routes[].retry.budget_ratio",
 		"routes[].max_body_bytes", "routes[].max_in_flight", "routes[].stream", "routes[].preserve_host", "routes[].rewrite",

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
-	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 // validate checks every section and returns all problems.
@@ -47,7 +47,7 @@ func (c *Config) validateTogether() []error {
 		}
 	}
 	errs = append(errs, under("", c.validateNames())...)
-	if _, err := proxy.NewRouter(c.Matches()); err != nil {
+	if _, err := router.New(c.Matches()); err != nil {
 		errs = append(errs, under("", err)...)
 	}
 	return errs
@@ -58,10 +58,10 @@ func (c *Config) needsSecret() bool {
 }
 
 // Matches returns what the router needs of each route, in order.
-func (c *Config) Matches() []proxy.Match {
-	out := make([]proxy.Match, len(c.Routes))
+func (c *Config) Matches() []router.Match {
+	out := make([]router.Match, len(c.Routes))
 	for i, r := range c.Routes {
-		out[i] = proxy.Match{Path: r.Path, Methods: r.Methods}
+		out[i] = router.Match{Path: r.Path, Methods: r.Methods, Hosts: r.Hosts}
 	}
 	return out
 }
