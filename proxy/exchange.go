@@ -51,6 +51,9 @@ type Exchange struct {
 	Deadline time.Time
 	// Client is the caller as the gateway determined it, sent as X-Real-IP.
 	Client netip.Addr
+	// User is who the caller was found to be, "" for nobody; balance: hash may go
+	// by it.
+	User string
 	// Peer is the other end of the connection, sent as the last X-Forwarded-For.
 	Peer netip.Addr
 	// TrustedPeer says that Peer is a known proxy: its X-Forwarded-* are kept
