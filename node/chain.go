@@ -49,6 +49,18 @@ func (n *Node) serve(c fiber.Ctx) error {
 		return err // 404, 405
 	}
 	x.route = route
+	if route.cors != nil {
+		x.cors = route.cors
+	}
+	if !route.welcomes(x.client) {
+		return errAddress // 403
+	}
+	if err := n.takeSeat(x); err != nil {
+		return err // 503, before anything is charged
+	}
+	if size := c.RequestCtx().Request.Header.ContentLength(); max(size, len(c.RequestCtx().Request.Body())) > route.bodyLimit {
+		return errBodyTooLarge // 413
+	}
 
 	// 8. One deadline for everything that follows, all tries included.
 	deadline := x.start.Add(route.timeout)
@@ -91,9 +103,10 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 	x.out = proxy.Exchange{
 		Request:     &ctx.Request,
 		Response:    &ctx.Response,
-		Path:        x.path,
+		Path:        x.route.upstreamPath(x.path),
 		Deadline:    deadline,
 		Client:      x.client,
+		User:        x.who.User,
 		Peer:        x.peer,
 		TrustedPeer: x.snapshot.addresses.Trusted(x.peer),
 		Scheme:      "http",
@@ -174,7 +187,10 @@ func (n *Node) contain(c fiber.Ctx) (err error) {
 // cors answers preflight requests; the headers of all others are set by answer.
 func (n *Node) cors(c fiber.Ctx) error {
 	x := exchangeOf(c)
-	if x.snapshot.cors.isPreflight(&c.RequestCtx().Request) {
+	if own := x.snapshot.preflightCORS(c.RequestCtx()); own != nil {
+		x.cors = own
+	}
+	if x.cors.isPreflight(&c.RequestCtx().Request) {
 		x.preflight = true
 		c.Response().SetStatusCode(fasthttp.StatusNoContent)
 		return nil

@@ -30,6 +30,8 @@ type exchange struct {
 	preflight bool
 	builtin   string // path of the built-in endpoint, if it is one
 	route     *route
+	cors      *cors     // the cluster's until the route is known
+	seats     [2]*crowd // of node and route, taken
 	path      string
 	host      string // as the client named it, port included
 	who       auth.Principal
@@ -49,6 +51,7 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 func acquireExchange() *exchange { return exchanges.Get().(*exchange) }
 
 func releaseExchange(x *exchange) {
+	x.leaveSeats()
 	clear(x.out.Headers)
 	*x = exchange{out: proxy.Exchange{Headers: x.out.Headers[:0]}}
 	exchanges.Put(x)
@@ -66,6 +69,7 @@ func (x *exchange) begin(c fiber.Ctx, now time.Time, s *snapshot) {
 	ctx := c.RequestCtx()
 	x.start = now
 	x.snapshot = s
+	x.cors = s.cors
 	x.method = methodName(ctx.Method())
 	x.id = requestID(ctx.Request.Header.Peek(fiber.HeaderXRequestID))
 	x.peer = peerAddress(ctx.RemoteAddr())

@@ -15,6 +15,8 @@ import (
 var (
 	errLimited  = errors.New("rate limit exceeded")
 	errPanicked = errors.New("request panicked")
+	errAddress  = errors.New("address not allowed")
+	errCrowded  = errors.New("too many requests under way")
 	errMethod   = errors.New("method not allowed on a built-in endpoint")
 
 	errBodyTooLarge    = errors.New("request body too large")
@@ -47,6 +49,7 @@ func problems() []struct {
 		{errAmbiguous, problem{400, "bad-request", "The request has several Authorization headers."}},
 		{auth.ErrMissing, problem{401, "token-missing", "A bearer token is required."}},
 		{auth.ErrInvalid, problem{401, "token-invalid", "The bearer token is not valid."}},
+		{errAddress, problem{403, "address-denied", "This address may not come here."}},
 		{router.ErrNoRoute, problem{404, "no-route", "Nothing is served at this path."}},
 		{errMethod, problem{405, "method-not-allowed", "The method is not allowed here."}},
 		{errSlowRequest, problem{408, "request-timeout", "The request did not arrive in time."}},
@@ -56,6 +59,7 @@ func problems() []struct {
 		{errPanicked, problem{500, "internal", "The gateway failed."}},
 		{errUnknownMethod, problem{501, "method-unknown", "The method is not known."}},
 		{proxy.ErrUpstream, problem{502, "upstream-failed", "The upstream did not answer properly."}},
+		{errCrowded, problem{503, "overloaded", "Too many requests are under way."}},
 		{proxy.ErrNoBackend, problem{503, "no-upstream", "No upstream is available."}},
 		{proxy.ErrOpen, problem{503, "upstream-open", "The upstream is failing and being spared."}},
 		{proxy.ErrTimeout, problem{504, "upstream-timeout", "The upstream did not answer in time."}},

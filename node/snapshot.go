@@ -33,6 +33,7 @@ type snapshot struct {
 	addresses       *auth.Addresses
 	identityHeaders []string // client copies of these are removed
 	cors            *cors
+	routeCORS       bool // some route has its own
 	openapi         []byte
 }
 
@@ -46,6 +47,14 @@ type route struct {
 	knocking limiter.Limit // what failed authentications are charged to
 	upstream *proxy.Upstream
 	metrics  *telemetry.Route
+
+	allow, deny     auth.Networks
+	cors            *cors           // nil: the cluster's
+	rewrite         *router.Rewrite // nil: the path stays
+	responseHeaders proxy.HeaderChange
+	crowd           *crowd // who is on it
+	maxInFlight     int
+	bodyLimit       int
 }
 
 // compile builds a snapshot. It changes nothing that is running.
@@ -69,6 +78,10 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	ids := limitIDs(cfg.Routes)
 	for i := range cfg.Routes {
 		s.routes = append(s.routes, n.newRoute(cfg, &cfg.Routes[i], ids[i]))
+		if err := s.routes[i].shape(&cfg.Routes[i]); err != nil {
+			return nil, err
+		}
+		s.routeCORS = s.routeCORS || s.routes[i].cors != nil
 		if cfg.Routes[i].AuthRequired {
 			s.routes[i].verifier = verifier
 		}
@@ -96,7 +109,12 @@ func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 		timeout:  time.Duration(r.TimeoutMS) * time.Millisecond,
 		upstream: n.backends.Upstream(r.UpstreamConfig),
 		metrics:  n.requests.Route(r.Label()),
+		crowd:    n.crowds.route(id),
 		knocking: limiter.Limit{ID: "strangers", Scope: limiter.ScopeIP, Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
+	}
+	out.bodyLimit = cfg.Server.BodyLimitBytes
+	if r.MaxBodyBytes > 0 {
+		out.bodyLimit = min(out.bodyLimit, r.MaxBodyBytes)
 	}
 	if g := cfg.GlobalRateLimit; g != nil {
 		out.global = newLimit("global", g, nil)

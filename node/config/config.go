@@ -50,6 +50,7 @@ type Server struct {
 	DrainDelayMS     int      `yaml:"drain_delay_ms"`   // how long the listener stays open after /ready failed
 	DrainTimeoutMS   int      `yaml:"drain_timeout_ms"` // the whole shutdown, the delay included
 	BodyLimitBytes   int      `yaml:"body_limit_bytes"`
+	MaxInFlight      int      `yaml:"max_in_flight"` // requests at once; 0: no limit
 	HeaderLimitBytes int      `yaml:"header_limit_bytes"`
 	TrustedProxies   []string `yaml:"trusted_proxies"`
 	Builtin          Builtin  `yaml:"builtin"`
@@ -77,6 +78,14 @@ type Route struct {
 	AuthRequired bool        `yaml:"auth_required"`
 	RateLimit    *RateLimit  `yaml:"rate_limit"`
 	RateLimits   []RateLimit `yaml:"rate_limits"`
+
+	Allow           []string          `yaml:"allow"`   // CIDRs; empty: everybody
+	Deny            []string          `yaml:"deny"`    // CIDRs; wins over Allow
+	Rewrite         string            `yaml:"rewrite"` // template of the upstream's path
+	CORS            *CORS             `yaml:"cors"`    // instead of the cluster's
+	MaxInFlight     int               `yaml:"max_in_flight"`
+	MaxBodyBytes    int               `yaml:"max_body_bytes"` // 0: server.body_limit_bytes
+	ResponseHeaders proxy.HeaderRules `yaml:"response_headers"`
 
 	proxy.UpstreamConfig `yaml:",inline"`
 }
@@ -123,14 +132,25 @@ type CORS struct {
 	MaxAgeS          int      `yaml:"max_age_s"`
 }
 
+// SetDefaults gives a section that is there its defaults.
+func (c *CORS) SetDefaults() {
+	*c = CORS{
+		AllowMethods: []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},
+		AllowHeaders: []string{"Authorization", "Content-Type", "X-Request-ID"},
+		MaxAgeS:      600,
+	}
+}
+
 // Default returns the configuration of an empty file.
 func Default() Config {
+	var cors CORS
+	cors.SetDefaults()
 	return Config{
 		Server: Server{
 			Host: "0.0.0.0", Port: 8080,
 			ReadTimeoutMS: 5000, WriteTimeoutMS: 5000, IdleTimeoutMS: 75_000,
 			DrainDelayMS: 2000, DrainTimeoutMS: 15_000,
-			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10,
+			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10, MaxInFlight: 10_000,
 			Builtin: Builtin{Metrics: "data", Docs: "data", OpenAPI: "data"},
 		},
 		Admin:   Admin{Host: "127.0.0.1", Port: 9901},
@@ -139,11 +159,7 @@ func Default() Config {
 		Log:     telemetry.DefaultLogConfig(),
 		Otel:    telemetry.DefaultTraceConfig(),
 		JWT:     auth.DefaultConfig(),
-		CORS: CORS{
-			AllowMethods: []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},
-			AllowHeaders: []string{"Authorization", "Content-Type", "X-Request-ID"},
-			MaxAgeS:      600,
-		},
+		CORS:    cors,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
+	"github.com/go-api-gateway-pro/gateway/proxy"
 	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
@@ -47,6 +48,12 @@ func (c *Config) validateTogether() []error {
 		}
 	}
 	errs = append(errs, under("", c.validateNames())...)
+	upstreams := make([]proxy.UpstreamConfig, len(c.Routes))
+	for i, r := range c.Routes {
+		upstreams[i] = r.UpstreamConfig
+		errs = append(errs, under(fmt.Sprintf("routes[%d]", i), r.fits(c.Server))...)
+	}
+	errs = append(errs, under("", proxy.CheckShared(upstreams))...)
 	if _, err := router.New(c.Matches()); err != nil {
 		errs = append(errs, under("", err)...)
 	}
@@ -105,6 +112,7 @@ func (s Server) Validate() error {
 		between("drain_delay_ms", s.DrainDelayMS, 0, 600_000),
 		between("drain_timeout_ms", s.DrainTimeoutMS, 1, 3_600_000),
 		between("body_limit_bytes", s.BodyLimitBytes, 1, 1<<30),
+		between("max_in_flight", s.MaxInFlight, 0, 1_000_000),
 		between("header_limit_bytes", s.HeaderLimitBytes, 1<<10, 1<<20),
 		oneOf("builtin.metrics", s.Builtin.Metrics, "data", "admin", "off"),
 		oneOf("builtin.docs", s.Builtin.Docs, "data", "admin", "off"),
@@ -133,7 +141,7 @@ func (a Admin) Validate() error {
 
 // Validate returns every fault of the route.
 func (r *Route) Validate() error {
-	errs := []error{r.UpstreamConfig.Validate()}
+	errs := []error{r.UpstreamConfig.Validate(), r.validateShape()}
 	if r.RateLimit != nil && len(r.RateLimits) > 0 {
 		errs = append(errs, errors.New("rate_limits: must not stand beside rate_limit, got both"))
 	}

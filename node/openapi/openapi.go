@@ -113,6 +113,9 @@ func routeOperation(r *config.Route) operation {
 		op.Security = []map[string][]string{{"bearer": {}}}
 		op.Responses["401"] = failure("The bearer token is missing or not valid")
 	}
+	if len(r.Allow)+len(r.Deny) > 0 {
+		op.Responses["403"] = failure("The client's address is not allowed")
+	}
 	if len(r.Limits()) > 0 {
 		op.Responses["429"] = failure("Too many requests; Retry-After says when to come back")
 	}
