@@ -48,18 +48,9 @@ func (n *Node) serve(c fiber.Ctx) error {
 	if err != nil {
 		return err // 404, 405
 	}
-	x.route = route
-	if route.cors != nil {
-		x.cors = route.cors
-	}
-	if !route.welcomes(x.client) {
-		return errAddress // 403
-	}
-	if err := n.takeSeat(x); err != nil {
-		return err // 503, before anything is charged
-	}
-	if size := c.RequestCtx().Request.Header.ContentLength(); max(size, len(c.RequestCtx().Request.Body())) > route.bodyLimit {
-		return errBodyTooLarge // 413
+	x.setRoute(route)
+	if err := n.admit(c, x); err != nil {
+		return err // 403, 413, 503: before anything is charged
 	}
 
 	// 8. One deadline for everything that follows, all tries included.
@@ -85,6 +76,18 @@ func (n *Node) serve(c fiber.Ctx) error {
 	// 11 to 13. Pick an upstream, retry, forward.
 	x.forwarded, err = route.upstream.Forward(x.span.Context(), n.outbound(c, x, deadline))
 	return err // 502, 503, 504
+}
+
+// admit turns away whom the route does not want, what is too large for it, and
+// what is one too many at the moment.
+func (n *Node) admit(c fiber.Ctx, x *exchange) error {
+	if !x.route.welcomes(x.client) {
+		return errAddress
+	}
+	if r := &c.RequestCtx().Request; max(r.Header.ContentLength(), len(r.Body())) > x.route.bodyLimit {
+		return errBodyTooLarge
+	}
+	return n.takeSeat(x)
 }
 
 // chargeStranger charges a failed authentication to an ip bucket, never to a

@@ -82,6 +82,14 @@ func (x *exchange) begin(c fiber.Ctx, now time.Time, s *snapshot) {
 	})
 }
 
+// setRoute makes the route's own rules those of the request.
+func (x *exchange) setRoute(r *route) {
+	x.route = r
+	if r.cors != nil {
+		x.cors = r.cors
+	}
+}
+
 // label is the route as metrics, traces and the log name it: a template, never
 // a path.
 func (x *exchange) label() string {
