@@ -83,3 +83,19 @@ func TestCrowdSurvivesAReload(t *testing.T) {
 	}
 	checkProblem(t, n.do("GET", "/slow"), 503, "overloaded")
 }
+
+// Who finds all connections of an upstream taken is told when to come back.
+func TestTakenConnectionsAreA503(t *testing.T) {
+	url, arrived, release := heldUpstream(t)
+	n := start(t, "routes:\n  - {path: \"/slow\", upstream: \""+url+"\", connections: {max: 1, wait_ms: 0}}\n")
+	var done sync.WaitGroup
+	defer done.Wait()
+	defer release()
+	done.Go(func() { n.do("GET", "/slow") })
+	<-arrived
+	resp := n.do("GET", "/slow")
+	if got := resp.Header.Get("Retry-After"); got != "1" {
+		t.Errorf("Retry-After is %q", got)
+	}
+	checkProblem(t, resp, 503, "no-upstream")
+}

@@ -150,6 +150,8 @@ func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
 		backoff:  time.Duration(c.Retry.BackoffMS) * time.Millisecond,
 		headers:  NewHeaderChange(c.RequestHeaders),
 	}
+	// Routes that each see few requests must not all begin with the same address.
+	u.turn.Store(uint32(b.options.Rand() * (1 << 32)))
 	for _, w := range c.urls() {
 		// An invalid URL has no host, so that every request gets ErrNoBackend.
 		addr, _ := parseURL(w.URL)

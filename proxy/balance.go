@@ -22,7 +22,7 @@ func checkBalance(balance, hashBy string) error {
 		return fmt.Errorf("balance: must be one of %s, got %q", strings.Join(policies, ", "), balance)
 	}
 	name, isHeader := strings.CutPrefix(hashBy, hashByHeader)
-	if hashBy != hashByIP && hashBy != hashByUser && !(isHeader && isToken([]byte(name))) {
+	if known := hashBy == hashByIP || hashBy == hashByUser || isHeader && isToken([]byte(name)); !known {
 		return fmt.Errorf("hash_by: must be ip, user or header:NAME, got %q", hashBy)
 	}
 	return nil

@@ -34,41 +34,37 @@ func (s *settings) heedRoute(c UpstreamConfig, a address) {
 // CheckShared refuses routes that name the same upstream and disagree on what
 // belongs to it. The error joins all problems, each beginning with "routes[i].".
 func CheckShared(routes []UpstreamConfig) error {
-	type said struct{ connections, check int } // 1 + the first route that said something
-	first := map[targetKey]said{}
+	return errors.Join(
+		checkAgreed(routes, "connections", func(c UpstreamConfig) *ConnectionsConfig { return c.Connections }),
+		checkAgreed(routes, "health_check", func(c UpstreamConfig) *HealthCheckConfig { return c.HealthCheck }),
+	)
+}
+
+// checkAgreed compares what each route says, if anything, with the first that did.
+func checkAgreed[T comparable](routes []UpstreamConfig, section string, says func(UpstreamConfig) *T) error {
 	var errs []error
+	first := map[targetKey]int{}
 	for i, c := range routes {
+		said := says(c)
+		if said == nil {
+			continue
+		}
 		for _, w := range c.urls() {
 			a, err := parseURL(w.URL)
 			if err != nil {
 				continue // reported with its route
 			}
-			s := first[a.key()]
-			if c.Connections != nil {
-				if s.connections == 0 {
-					s.connections = i + 1
-				}
-				if other := s.connections - 1; *routes[other].Connections != *c.Connections {
-					errs = append(errs, disagree(i, other, "connections", w.URL))
-				}
+			other, known := first[a.key()]
+			if !known {
+				first[a.key()] = i
+			} else if *says(routes[other]) != *said {
+				errs = append(errs, fmt.Errorf(
+					"routes[%d].%s: must equal that of routes[%d], which has the same upstream %s, or be left out there",
+					i, section, other, w.URL))
 			}
-			if c.HealthCheck != nil {
-				if s.check == 0 {
-					s.check = i + 1
-				}
-				if other := s.check - 1; *routes[other].HealthCheck != *c.HealthCheck {
-					errs = append(errs, disagree(i, other, "health_check", w.URL))
-				}
-			}
-			first[a.key()] = s
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func disagree(i, other int, section, url string) error {
-	return fmt.Errorf("routes[%d].%s: must equal that of routes[%d], which has the same upstream %s, or be left out there",
-		i, section, other, url)
 }
 
 // apply puts settings in force. Health checks go on untouched if nothing about

@@ -119,7 +119,7 @@ func TestFullEndpointIsLeftToOthers(t *testing.T) {
 	up, release := hold(t)
 	defer release()
 	other := newBackend(t, always(ok))
-	b := newTestBackends(t, Options{})
+	b := newTestBackends(t, Options{Rand: func() float64 { return 0 }}) // the first is the first
 	u := b.Upstream(configFor("", balance("round_robin"), several(WeightedURL{up.url, 1}, WeightedURL{other.url, 1}),
 		func(c *UpstreamConfig) { c.Connections = &ConnectionsConfig{Max: 1, WaitMS: 60_000} }))
 	b.Retain([]*Upstream{u})
