@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 // newApp lists everything that happens to a request, in order. Nothing is added
@@ -34,7 +35,7 @@ func (n *Node) serve(c fiber.Ctx) error {
 	x := exchangeOf(c)
 
 	// 7. One canonical path decides on match, authentication and forwarding.
-	path, err := proxy.CanonicalPath(c.RequestCtx().URI().PathOriginal())
+	path, err := router.CanonicalPath(c.RequestCtx().URI().PathOriginal())
 	if err != nil {
 		return err // 400
 	}
@@ -42,11 +43,15 @@ func (n *Node) serve(c fiber.Ctx) error {
 	if builtin := n.builtins[path]; builtin != nil {
 		return n.serveBuiltin(c, path, builtin)
 	}
-	route, err := x.snapshot.match(x.method, path)
+	x.host = string(c.RequestCtx().Request.Header.Host())
+	route, err := x.snapshot.match(x.method, x.host, path)
 	if err != nil {
 		return err // 404, 405
 	}
-	x.route = route
+	x.setRoute(route)
+	if err := n.admit(c, x); err != nil {
+		return err // 403, 413, 503: before anything is charged
+	}
 
 	// 8. One deadline for everything that follows, all tries included.
 	deadline := x.start.Add(route.timeout)
@@ -74,6 +79,18 @@ func (n *Node) serve(c fiber.Ctx) error {
 	return err // 502, 503, 504
 }
 
+// admit turns away whom the route does not want, what is too large for it, and
+// what is one too many at the moment.
+func (n *Node) admit(c fiber.Ctx, x *exchange) error {
+	if !x.route.welcomes(x.client) {
+		return errAddress
+	}
+	if r := &c.RequestCtx().Request; max(r.Header.ContentLength(), len(r.Body())) > x.route.bodyLimit {
+		return errBodyTooLarge
+	}
+	return n.takeSeat(x)
+}
+
 // chargeStranger charges a failed authentication to an ip bucket, never to a
 // shared one: a crowd without tokens must not spend the customers' budget.
 func (n *Node) chargeStranger(x *exchange, cause error) error {
@@ -90,13 +107,14 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 	x.out = proxy.Exchange{
 		Request:     &ctx.Request,
 		Response:    &ctx.Response,
-		Path:        x.path,
+		Path:        x.route.upstreamPath(x.path),
 		Deadline:    deadline,
 		Client:      x.client,
+		User:        x.who.User,
 		Peer:        x.peer,
 		TrustedPeer: x.snapshot.addresses.Trusted(x.peer),
 		Scheme:      "http",
-		Host:        string(ctx.Request.Header.Host()),
+		Host:        x.host,
 		RequestID:   x.id,
 		Remove:      x.snapshot.identityHeaders,
 		Headers:     x.out.Headers[:0],
@@ -179,7 +197,10 @@ func (n *Node) contain(c fiber.Ctx) (err error) {
 // cors answers preflight requests; the headers of all others are set by answer.
 func (n *Node) cors(c fiber.Ctx) error {
 	x := exchangeOf(c)
-	if x.snapshot.cors.isPreflight(&c.RequestCtx().Request) {
+	if own := x.snapshot.preflightCORS(c.RequestCtx()); own != nil {
+		x.cors = own
+	}
+	if x.cors.isPreflight(&c.RequestCtx().Request) {
 		x.preflight = true
 		c.Response().SetStatusCode(fasthttp.StatusNoContent)
 		return nil

@@ -30,7 +30,10 @@ type exchange struct {
 	preflight bool
 	builtin   string // path of the built-in endpoint, if it is one
 	route     *route
+	cors      *cors     // the cluster's until the route is known
+	seats     [2]*crowd // of node and route, taken
 	path      string
+	host      string // as the client named it, port included
 	who       auth.Principal
 	verdict   limiter.Decision
 	forwarded proxy.Result
@@ -48,6 +51,7 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 func acquireExchange() *exchange { return exchanges.Get().(*exchange) }
 
 func releaseExchange(x *exchange) {
+	x.leaveSeats()
 	clear(x.out.Headers)
 	*x = exchange{out: proxy.Exchange{Headers: x.out.Headers[:0]}}
 	exchanges.Put(x)
@@ -65,6 +69,7 @@ func (x *exchange) begin(c fiber.Ctx, now time.Time, s *snapshot) {
 	ctx := c.RequestCtx()
 	x.start = now
 	x.snapshot = s
+	x.cors = s.cors
 	x.method = methodName(ctx.Method())
 	x.id = requestID(ctx.Request.Header.Peek(fiber.HeaderXRequestID))
 	x.peer = peerAddress(ctx.RemoteAddr())
@@ -75,6 +80,14 @@ func (x *exchange) begin(c fiber.Ctx, now time.Time, s *snapshot) {
 			}
 		}
 	})
+}
+
+// setRoute makes the route's own rules those of the request.
+func (x *exchange) setRoute(r *route) {
+	x.route = r
+	if r.cors != nil {
+		x.cors = r.cors
+	}
 }
 
 // label is the route as metrics, traces and the log name it: a template, never

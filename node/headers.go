@@ -63,13 +63,23 @@ func peerAddress(addr net.Addr) netip.Addr {
 func (n *Node) setResponseHeaders(c fiber.Ctx, x *exchange) {
 	h := &c.Response().Header
 	h.Set(fiber.HeaderXRequestID, x.id)
-	x.snapshot.cors.apply(&c.RequestCtx().Request, h, x.preflight)
+	x.cors.apply(&c.RequestCtx().Request, h, x.preflight)
 	setLimitHeaders(h, &x.verdict)
-	if open, ok := errors.AsType[*proxy.OpenError](x.err); ok {
-		h.Set(fiber.HeaderRetryAfter, seconds(open.RetryAfter))
+	setRetryAfter(h, x.err)
+	if x.route != nil {
+		x.route.responseHeaders.Response(h) // the operator's word is the last
 	}
 	if n.draining.Load() {
 		c.Response().SetConnectionClose()
+	}
+}
+
+// setRetryAfter says when a 503 is worth another try.
+func setRetryAfter(h *fasthttp.ResponseHeader, err error) {
+	if open, ok := errors.AsType[*proxy.OpenError](err); ok {
+		h.Set(fiber.HeaderRetryAfter, seconds(open.RetryAfter))
+	} else if errors.Is(err, errCrowded) || errors.Is(err, proxy.ErrNoBackend) {
+		h.Set(fiber.HeaderRetryAfter, seconds(0))
 	}
 }
 

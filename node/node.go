@@ -70,6 +70,7 @@ type Node struct {
 	limiter     *limiter.Limiter
 	backends    *proxy.Backends
 	keys        *auth.Keyring
+	crowds      *crowds
 	builtins    map[string]builtin
 	app         *fiber.App
 	data        *patient
@@ -187,7 +188,7 @@ func newNode(opts Options) *Node {
 	n := &Node{
 		path: opts.Path, lookup: lookupOrEnv(opts.Lookup), now: now, served: make(chan struct{}), name: uniqueName(), version: opts.Version,
 		modeChanged: make(chan struct{}, 1),
-		started:     now(), registry: registry, reloads: newReloader(registry),
+		started:     now(), registry: registry, reloads: newReloader(registry), crowds: newCrowds(registry),
 		weakSecret: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_weak_secret", Help: "Whether jwt.secret is the shipped one or too short (1).",
 		}),

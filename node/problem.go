@@ -9,11 +9,14 @@ import (
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 var (
 	errLimited  = errors.New("rate limit exceeded")
 	errPanicked = errors.New("request panicked")
+	errAddress  = errors.New("address not allowed")
+	errCrowded  = errors.New("too many requests under way")
 	errMethod   = errors.New("method not allowed on a built-in endpoint")
 
 	errBodyTooLarge    = errors.New("request body too large")
@@ -41,13 +44,14 @@ func problems() []struct {
 		err error
 		problem
 	}{
-		{proxy.ErrBadPath, problem{400, "bad-path", "The request path is not acceptable."}},
+		{router.ErrBadPath, problem{400, "bad-path", "The request path is not acceptable."}},
 		{errMalformed, problem{400, "bad-request", "The request is malformed."}},
 		{errAmbiguous, problem{400, "bad-request", "The request has several credentials of one kind."}},
 		{auth.ErrMissing, problem{401, "token-missing", "A bearer token is required."}},
 		{auth.ErrInvalid, problem{401, "token-invalid", "The bearer token is not valid."}},
 		{auth.ErrForbidden, problem{403, "forbidden", "The caller may not do this."}},
-		{proxy.ErrNoRoute, problem{404, "no-route", "Nothing is served at this path."}},
+		{errAddress, problem{403, "address-denied", "This address may not come here."}},
+		{router.ErrNoRoute, problem{404, "no-route", "Nothing is served at this path."}},
 		{errMethod, problem{405, "method-not-allowed", "The method is not allowed here."}},
 		{errSlowRequest, problem{408, "request-timeout", "The request did not arrive in time."}},
 		{errBodyTooLarge, problem{413, "body-too-large", "The request body is too large."}},
@@ -57,6 +61,7 @@ func problems() []struct {
 		{errUnknownMethod, problem{501, "method-unknown", "The method is not known."}},
 		{proxy.ErrUpstream, problem{502, "upstream-failed", "The upstream did not answer properly."}},
 		{auth.ErrUnavailable, problem{503, "keys-unavailable", "Tokens cannot be verified at the moment."}},
+		{errCrowded, problem{503, "overloaded", "Too many requests are under way."}},
 		{proxy.ErrNoBackend, problem{503, "no-upstream", "No upstream is available."}},
 		{proxy.ErrOpen, problem{503, "upstream-open", "The upstream is failing and being spared."}},
 		{proxy.ErrTimeout, problem{504, "upstream-timeout", "The upstream did not answer in time."}},
@@ -65,7 +70,7 @@ func problems() []struct {
 
 // problemOf looks an error up in the table.
 func problemOf(err error) problem {
-	var method *proxy.MethodError
+	var method *router.MethodError
 	if errors.As(err, &method) {
 		return problem{405, "method-not-allowed", "The method is not allowed here."}
 	}
@@ -122,7 +127,7 @@ func challenge(err error) string {
 }
 
 func allowed(err error) string {
-	var method *proxy.MethodError
+	var method *router.MethodError
 	if errors.As(err, &method) {
 		return strings.Join(method.Allow, ", ")
 	}

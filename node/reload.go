@@ -118,6 +118,7 @@ func (n *Node) apply(next *snapshot) {
 	n.keys.Retain(next.verifier)
 	n.backends.Retain(next.upstreams())
 	n.limiter.Retain(next.limitIDs())
+	n.crowds.retain(next.routes)
 	n.requests.Retain(n.keptLabels(next))
 	n.reloads.version++
 	n.reloads.loadedAt = n.now()

@@ -11,6 +11,7 @@ import (
 	"github.com/go-api-gateway-pro/gateway/node/config"
 	"github.com/go-api-gateway-pro/gateway/node/openapi"
 	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 	"github.com/go-api-gateway-pro/gateway/telemetry"
 )
 
@@ -26,13 +27,14 @@ const strangerRPS = 20
 // never written again; a request works with one snapshot from start to end.
 type snapshot struct {
 	config          *config.Config
-	router          *proxy.Router
+	router          *router.Router
 	routes          []*route
 	addresses       *auth.Addresses
 	verifier        *auth.Verifier
 	identityHeaders []string // client copies of these are removed
 	tokenHeaders    []string // and the token itself, where it is not to be passed on
 	cors            *cors
+	routeCORS       bool // some route has its own
 	openapi         []byte
 }
 
@@ -46,11 +48,19 @@ type route struct {
 	knocking limiter.Limit // what failed authentications are charged to
 	upstream *proxy.Upstream
 	metrics  *telemetry.Route
+
+	allow, deny     auth.Networks
+	cors            *cors           // nil: the cluster's
+	rewrite         *router.Rewrite // nil: the path stays
+	responseHeaders proxy.HeaderChange
+	crowd           *crowd // who is on it
+	maxInFlight     int
+	bodyLimit       int
 }
 
 // compile builds a snapshot. It changes nothing that is running.
 func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
-	router, err := proxy.NewRouter(cfg.Matches())
+	table, err := router.New(cfg.Matches())
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +68,7 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{config: cfg, router: router, addresses: addresses, cors: newCORS(cfg.CORS)}
+	s := &snapshot{config: cfg, router: table, addresses: addresses, cors: newCORS(cfg.CORS)}
 	gates, err := n.admission(s)
 	if err != nil {
 		return nil, err
@@ -67,6 +77,10 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	for i := range cfg.Routes {
 		s.routes = append(s.routes, n.newRoute(cfg, &cfg.Routes[i], ids[i]))
 		s.routes[i].gate = gates[i]
+		if err := s.routes[i].shape(&cfg.Routes[i]); err != nil {
+			return nil, err
+		}
+		s.routeCORS = s.routeCORS || s.routes[i].cors != nil
 	}
 	s.openapi, err = openapi.Document(cfg, n.version)
 	return s, err
@@ -74,11 +88,16 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 
 func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 	out := &route{
-		label:    r.Path,
+		label:    r.Label(),
 		timeout:  time.Duration(r.TimeoutMS) * time.Millisecond,
 		upstream: n.backends.Upstream(r.UpstreamConfig),
-		metrics:  n.requests.Route(r.Path),
+		metrics:  n.requests.Route(r.Label()),
+		crowd:    n.crowds.route(id),
 		knocking: limiter.Limit{ID: "strangers", Scope: limiter.ScopeIP, Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
+	}
+	out.bodyLimit = cfg.Server.BodyLimitBytes
+	if r.MaxBodyBytes > 0 {
+		out.bodyLimit = min(out.bodyLimit, r.MaxBodyBytes)
 	}
 	if g := cfg.GlobalRateLimit; g != nil {
 		out.global = newLimit("global", g, nil)
@@ -93,8 +112,8 @@ func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 	return out
 }
 
-// limitIDs names each route's buckets: by its path, or by methods and path
-// where routes share a path.
+// limitIDs names each route's buckets: by its path, or by hosts, methods and
+// path where routes share a path.
 func limitIDs(routes []config.Route) []string {
 	count := map[string]int{}
 	for _, r := range routes {
@@ -104,15 +123,15 @@ func limitIDs(routes []config.Route) []string {
 	for i, r := range routes {
 		ids[i] = r.Path
 		if count[r.Path] > 1 {
-			ids[i] = strings.Join(r.Methods, ",") + " " + r.Path
+			ids[i] = strings.Join(r.Methods, ",") + " " + strings.ToLower(strings.Join(r.Hosts, ",")) + r.Path
 		}
 	}
 	return ids
 }
 
 // match finds a request's route.
-func (s *snapshot) match(method, path string) (*route, error) {
-	i, err := s.router.Match(method, path)
+func (s *snapshot) match(method, host, path string) (*route, error) {
+	i, err := s.router.Match(method, host, path)
 	if err != nil {
 		return nil, err
 	}

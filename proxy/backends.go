@@ -34,7 +34,8 @@ type Options struct {
 	// Now is the clock of the breakers. Deadlines of connections always follow
 	// the real one.
 	Now func() time.Time
-	// Rand draws from [0, 1) for the jitter of retries.
+	// Rand draws from [0, 1) for the jitter of retries and health checks and for
+	// the choice of endpoints.
 	Rand func() float64
 	// Tracer makes one client span per try if the context's span is recording.
 	Tracer trace.Tracer
@@ -79,6 +80,7 @@ type Backends struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	slots   chan struct{} // bounds the lookups under way
+	checks  chan struct{} // bounds the health checks under way
 
 	mu      sync.Mutex
 	targets map[targetKey]*target
@@ -92,6 +94,7 @@ func NewBackends(o Options) *Backends {
 		options: o.withDefaults(),
 		metrics: newMetrics(o.Registerer),
 		slots:   make(chan struct{}, resolveAtOnce),
+		checks:  make(chan struct{}, checkAtOnce),
 		targets: make(map[targetKey]*target),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -140,19 +143,25 @@ func (b *Backends) list() []*target {
 // It never blocks: a name is resolved in the background. What no caller of
 // [Backends.Retain] names is forgotten at its next call.
 func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
-	// An invalid URL has no host, so that every request gets ErrNoBackend.
-	addr, _ := parseURL(c.URL)
-	return &Upstream{
-		target:  b.target(addr),
-		config:  c,
-		address: addr,
-		timeout: time.Duration(c.TimeoutMS) * time.Millisecond,
-		backoff: time.Duration(c.Retry.BackoffMS) * time.Millisecond,
+	u := &Upstream{
+		backends: b,
+		config:   c,
+		timeout:  time.Duration(c.TimeoutMS) * time.Millisecond,
+		backoff:  time.Duration(c.Retry.BackoffMS) * time.Millisecond,
+		headers:  NewHeaderChange(c.RequestHeaders),
 	}
+	// Routes that each see few requests must not all begin with the same address.
+	u.turn.Store(uint32(b.options.Rand() * (1 << 32)))
+	for _, w := range c.urls() {
+		// An invalid URL has no host, so that every request gets ErrNoBackend.
+		addr, _ := parseURL(w.URL)
+		u.members = append(u.members, member{target: b.target(addr), address: addr, weight: w.Weight})
+	}
+	return u
 }
 
 func (b *Backends) target(addr address) *target {
-	key := targetKey{addr.tls, addr.host, addr.port}
+	key := addr.key()
 	b.mu.Lock()
 	t, known := b.targets[key]
 	if !known {
@@ -166,18 +175,26 @@ func (b *Backends) target(addr address) *target {
 	return t
 }
 
-// Retain forgets everything that none of the given upstreams uses: series are
-// removed and idle connections closed. Requests under way on a forgotten
-// upstream still finish.
+// Retain puts in force what the given upstreams say about connections and health
+// checks, and forgets everything that none of them uses: series are removed and
+// idle connections closed. Requests under way on a forgotten upstream still
+// finish.
 func (b *Backends) Retain(in []*Upstream) {
-	keep := make(map[*target]bool, len(in))
+	keep := make(map[*target]settings, len(in))
 	for _, u := range in {
-		keep[u.target] = true
+		for _, m := range u.members {
+			s, known := keep[m.target]
+			if !known {
+				s = defaultSettings()
+			}
+			s.heedRoute(u.config, m.address)
+			keep[m.target] = s
+		}
 	}
 	var gone []*target
 	b.mu.Lock()
 	for key, t := range b.targets {
-		if !keep[t] {
+		if _, kept := keep[t]; !kept {
 			delete(b.targets, key)
 			gone = append(gone, t)
 		}
@@ -185,6 +202,9 @@ func (b *Backends) Retain(in []*Upstream) {
 	b.mu.Unlock()
 	for _, t := range gone {
 		t.forget()
+	}
+	for t, s := range keep {
+		t.apply(s)
 	}
 }
 

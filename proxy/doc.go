@@ -1,16 +1,18 @@
-// Package proxy finds the route of a request and forwards it to an upstream.
+// Package proxy forwards requests to upstreams.
 //
-// A request passes three parts. [CanonicalPath] turns the path into its one
-// spelling or refuses it; the same string is then matched, authorised and
-// forwarded, so that gateway and upstream cannot read it differently. [Router]
-// walks a tree of path segments, so that its cost depends on the length of the
-// path and not on the number of routes. [Upstream.Forward] cleans the headers,
+// Package router in it finds the route; [Upstream.Forward] cleans the headers,
 // picks an endpoint, and retries where a retry cannot do harm.
 //
 // State is owned by [Backends] and outlives every configuration: names, their
 // addresses, connections and breakers are keyed by (scheme, name, address). An
 // [Upstream] is only settings plus a pointer into that state, so a reload
 // neither reconnects nor forgets that a backend is failing.
+//
+// An endpoint is chosen among all addresses of all upstreams of a route ([view]):
+// by load, in turn or by hash, leaving out those whose connections are all taken,
+// whose breaker is open or whose health checks fail. Settings that belong to an
+// upstream (connections, health checks) take effect when [Backends.Retain] tells
+// which upstreams are in force.
 //
 // A name is resolved in the background every five seconds and every address in
 // the answer becomes an endpoint with its own connections and its own breaker.
@@ -21,9 +23,9 @@
 // sent again and a buffered response is either complete or an error, never half
 // of each; the price is memory and no streaming.
 //
-// What is sent twice: idempotent methods when the connection broke or the
-// upstream answered 502, 503 or 504, and any method when not a byte of it was
-// written. A connection the upstream closed while idle is looked at before a
+// What is sent twice: the methods a route lists when the connection broke, the
+// try timed out or the answer has a listed status, and any method when not a byte
+// of it was written; within a budget that all routes of an upstream share. A connection the upstream closed while idle is looked at before a
 // request that cannot be repeated is written to it.
 //
 // When things fail: an endpoint that fails several times in a row is left out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -14,8 +15,6 @@ import (
 )
 
 const (
-	maxConns    = 1024
-	maxConnWait = 100 * time.Millisecond
 	// maxIdle is shorter than what common servers keep an idle connection for
 	// (five seconds is a widespread default), so that the gateway is the side
 	// that closes it.
@@ -34,8 +33,14 @@ type endpoint struct {
 	client  *fasthttp.HostClient
 	tls     *tls.Config
 	breaker *breaker
-	// inFlight counts the tries under way.
-	inFlight atomic.Int32
+	// gate counts the tries under way, each on a connection of its own.
+	gate gate
+	// id is what balance: hash knows the endpoint by.
+	id uint64
+	// sick is the verdict of the health checks, streak how many checks in a row
+	// contradict it; target.mu guards streak.
+	sick   atomic.Bool
+	streak int
 	// listed is when the name's answer last had this address; target.mu guards it.
 	listed time.Time
 }
@@ -46,6 +51,8 @@ func newEndpoint(t *target, ip netip.Addr) *endpoint {
 	if _, err := netip.ParseAddr(t.key.host); err != nil {
 		e.backend += "/" + e.addr
 	}
+	e.id = hash(t.key.scheme() + e.addr)
+	e.gate.resize(t.settings.connections.Max)
 	if t.key.tls {
 		e.tls = t.b.options.TLS.Clone()
 		e.tls.ServerName = t.key.host
@@ -56,8 +63,7 @@ func newEndpoint(t *target, ip netip.Addr) *endpoint {
 	e.client = &fasthttp.HostClient{
 		Addr:                e.addr,
 		DialTimeout:         e.dial,
-		MaxConns:            maxConns,
-		MaxConnWaitTimeout:  maxConnWait,
+		MaxConns:            math.MaxInt32, // the gate bounds them
 		MaxIdleConnDuration: maxIdle,
 		ReadBufferSize:      bufferSize,
 		WriteBufferSize:     bufferSize,
@@ -74,6 +80,9 @@ func newEndpoint(t *target, ip netip.Addr) *endpoint {
 		moves[to].Inc()
 		t.b.options.Log.Warn().Str("backend", e.backend).Stringer("state", to).Msg("breaker changed")
 	})
+	if t.stopChecks != nil {
+		e.judge(true) // until found otherwise
+	}
 	return e
 }
 

@@ -44,13 +44,16 @@ type Header struct{ Name, Value string }
 type Exchange struct {
 	Request  *fasthttp.Request
 	Response *fasthttp.Response
-	// Path is the canonical path, see [CanonicalPath]. The query is taken from Request.
+	// Path is the canonical path, see [router.CanonicalPath]. The query is taken from Request.
 	Path string
 	// Deadline bounds all tries; the upstream's own timeout and the context's
 	// deadline bound them too. Zero means no further bound.
 	Deadline time.Time
 	// Client is the caller as the gateway determined it, sent as X-Real-IP.
 	Client netip.Addr
+	// User is who the caller was found to be, "" for nobody; balance: hash may go
+	// by it.
+	User string
 	// Peer is the other end of the connection, sent as the last X-Forwarded-For.
 	Peer netip.Addr
 	// TrustedPeer says that Peer is a known proxy: its X-Forwarded-* are kept

@@ -4,25 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
-// maxBackoff bounds the exponential growth of the wait between tries.
-const maxBackoff = 10 * time.Second
-
-// Upstream forwards requests to one upstream with one route's settings. It is
-// immutable and safe for concurrent use; see [Backends.Upstream].
+// Upstream forwards requests to the upstreams of one route with its settings. It
+// is safe for concurrent use; see [Backends.Upstream].
 type Upstream struct {
-	target  *target
-	config  UpstreamConfig
-	address address
-	timeout time.Duration
-	backoff time.Duration
+	backends *Backends
+	members  []member // at least one
+	config   UpstreamConfig
+	timeout  time.Duration
+	backoff  time.Duration
+	headers  HeaderChange
+
+	seen atomic.Pointer[view]
+	turn atomic.Uint32 // of round robin
 }
 
-// Name returns the upstream's host:port, after https:// if it is spoken to so.
-// It is the value of the label upstream in the metrics.
-func (u *Upstream) Name() string { return u.target.name }
+// Name returns the first upstream's host:port, after https:// if it is spoken to
+// so. It is a value of the label upstream in the metrics.
+func (u *Upstream) Name() string { return u.members[0].target.name }
 
 // Forward sends x.Request and fills x.Response. A response of the upstream,
 // whatever its status, is no error: once the tries are used up its 503 is the
@@ -32,7 +35,10 @@ func (u *Upstream) Name() string { return u.target.name }
 // try too. The exchange must not be used by others before Forward returns.
 func (u *Upstream) Forward(ctx context.Context, x *Exchange) (Result, error) {
 	f := forwarding{Upstream: u, ctx: ctx, x: x, deadline: u.deadline(ctx, x)}
-	f.repeatable = isIdempotent(x.Request.Header.Method()) && !x.Request.IsBodyStream()
+	f.repeatable = u.isRepeatable(x.Request.Header.Method()) && !x.Request.IsBodyStream()
+	if u.config.Balance == balanceHash {
+		f.key = u.hashKey(x)
+	}
 	u.rewrite(x)
 	if err := f.run(); err != nil {
 		x.Response.Reset()
@@ -53,14 +59,6 @@ func (u *Upstream) deadline(ctx context.Context, x *Exchange) time.Time {
 	return deadline
 }
 
-func isIdempotent(method []byte) bool {
-	switch string(method) {
-	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
-		return true
-	}
-	return false
-}
-
 // forwarding is one call of Forward under way.
 type forwarding struct {
 	*Upstream
@@ -68,109 +66,103 @@ type forwarding struct {
 	x          *Exchange
 	deadline   time.Time
 	repeatable bool
+	key        uint64 // of balance: hash
 
 	result Result
 	last   tripResult
+	among  *view        // what the last pick chose from
+	at     *slot        // whom it chose
 	tried  [4]*endpoint // the latest ones
 }
 
 func (f *forwarding) run() error {
 	for {
-		e, ticket, err := f.next()
+		ticket, err := f.next()
 		if err != nil {
 			return err
 		}
-		if e == nil {
+		if f.at == nil {
 			return f.settle()
 		}
-		f.try(e, ticket)
-		if !f.mayRepeat() || !f.wait() {
+		f.try(f.at, ticket)
+		if !f.again() {
 			return f.settle()
 		}
 	}
 }
 
-// next picks an endpoint. It returns none, without error, if a try was made
-// before and there is nobody left to try: then that try's outcome stands.
-func (f *forwarding) next() (*endpoint, ticket, error) {
+// next picks an endpoint. It picks none, without error, if a try was made before
+// and there is nobody left to try: then that try's outcome stands.
+func (f *forwarding) next() (t ticket, err error) {
 	if time.Until(f.deadline) <= 0 && f.result.Tries == 0 {
-		return nil, ticket{}, fmt.Errorf("cannot forward to %s: %w before it was tried", f.target.name, ErrTimeout)
+		return ticket{}, fmt.Errorf("cannot forward to %s: %w before it was tried", f.Name(), ErrTimeout)
 	}
-	list, err := f.target.endpoints(f.ctx, f.deadline)
-	if err == nil {
-		tried := f.tried[:min(f.result.Tries, len(f.tried))]
-		if e, ticket, ok := f.target.pick(list, tried); ok {
-			return e, ticket, nil
+	f.at = nil
+	if f.among, err = f.endpoints(f.ctx, f.deadline); err == nil {
+		var ok bool
+		if f.at, t, ok = f.pick(f.among); ok {
+			return t, nil
 		}
-		err = f.target.openError(list)
+		err = f.openError(f.among)
 	}
 	if f.result.Tries > 0 {
-		return nil, ticket{}, nil
+		return ticket{}, nil
 	}
-	return nil, ticket{}, err
+	return ticket{}, err
 }
 
-// try sends the request to e once; once more at no charge if all that was wrong
-// is that an idle connection had been closed.
-func (f *forwarding) try(e *endpoint, t ticket) {
-	f.tried[f.result.Tries%len(f.tried)] = e
-	if f.result.Tries > 0 {
-		f.target.metrics.retries.Inc()
+// openError says when the first of the endpoints will be tried again.
+func (u *Upstream) openError(v *view) error {
+	wait := time.Duration(1<<63 - 1)
+	for _, s := range v.slots {
+		wait = min(wait, s.breaker.status().NextProbe.Sub(u.backends.options.Now()))
 	}
+	return &OpenError{Upstream: u.Name(), RetryAfter: max(wait, time.Second)}
+}
+
+func (f *forwarding) wasTried(e *endpoint) bool {
+	return slices.Contains(f.tried[:min(f.result.Tries, len(f.tried))], e)
+}
+
+// try sends the request to s once.
+func (f *forwarding) try(s *slot, t ticket) {
+	if f.result.Tries > 0 {
+		s.target.metrics.retries.Inc()
+	} else {
+		s.target.budget.earn(f.config.Retry.BudgetRatio)
+	}
+	f.tried[f.result.Tries%len(f.tried)] = s.endpoint
 	f.result.Tries++
-	f.result.Upstream = e.addr
-	e.inFlight.Add(1)
+	f.result.Upstream = s.addr
 	f.last = tripResult{outcome: aborted}
 	defer func() {
-		e.inFlight.Add(-1)
-		e.breaker.done(t, f.last.verdict(), f.target.b.options.Now(), f.config.Breaker)
+		s.breaker.done(t, f.last.verdict(), f.backends.options.Now(), f.config.Breaker)
 	}()
-	span := f.startSpan(e)
-	last := e.roundTrip(f.x, f.deadline, f.repeatable)
+	span := f.startSpan(s)
+	f.setTarget(f.x, s.member.address)
+	f.last = f.visit(s)
+	s.target.metrics.count(f.last)
+	endSpan(span, f.last)
+}
+
+// visit waits for a connection to s and uses it; once more at no charge if all
+// that was wrong is that an idle one had been closed.
+func (f *forwarding) visit(s *slot) tripResult {
+	deadline := f.tryDeadline()
+	wait := min(time.Duration(s.target.wait.Load()), time.Until(deadline))
+	if err := s.gate.enter(f.ctx, wait); err != nil {
+		return tripResult{outcome: busy, err: err}
+	}
+	defer s.gate.leave()
+	last := s.roundTrip(f.x, deadline, f.repeatable)
 	if last.stale && (f.repeatable || last.outcome == unsent && !f.x.Request.IsBodyStream()) {
-		e.client.CloseIdleConnections()
-		last = e.roundTrip(f.x, f.deadline, f.repeatable)
+		s.client.CloseIdleConnections()
+		last = s.roundTrip(f.x, deadline, f.repeatable)
 	}
 	if last.outcome != answered && errors.Is(f.ctx.Err(), context.Canceled) {
 		last.outcome = aborted
 	}
-	f.last = last
-	f.target.metrics.count(last)
-	endSpan(span, last)
-}
-
-// mayRepeat decides whether another try is allowed and can do no harm.
-func (f *forwarding) mayRepeat() bool {
-	if f.result.Tries > f.config.Retry.Attempts {
-		return false
-	}
-	switch f.last.outcome {
-	case refused, busy:
-		return true
-	case unsent:
-		return !f.x.Request.IsBodyStream()
-	case broken:
-		return f.repeatable
-	}
-	return f.repeatable && f.last.overloaded()
-}
-
-// wait sleeps a random part of an exponentially growing time. It returns false
-// if the deadline would pass first or the context ended.
-func (f *forwarding) wait() bool {
-	limit := min(f.backoff<<(f.result.Tries-1), maxBackoff)
-	pause := time.Duration(f.target.b.options.Rand() * float64(limit))
-	if time.Until(f.deadline) <= pause {
-		return false
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-f.ctx.Done():
-		return false
-	}
+	return last
 }
 
 // settle turns the last try into the error of the whole.

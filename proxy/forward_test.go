@@ -124,9 +124,13 @@ func TestRetryGoesToTheOtherEndpoint(t *testing.T) {
 	}
 }
 
+func balance(policy string) func(*UpstreamConfig) {
+	return func(c *UpstreamConfig) { c.Balance = policy }
+}
+
 func TestRoundRobin(t *testing.T) {
 	one, two := newBackend(t, always(ok)), newBackend(t, always(ok))
-	u := twoEndpoints(t, one.addr, two.addr, Options{}).Upstream(configFor("http://users"))
+	u := twoEndpoints(t, one.addr, two.addr, Options{}).Upstream(configFor("http://users", balance("round_robin")))
 	for range 10 {
 		forward(t, u, newExchange(t, get("/")))
 	}

@@ -13,7 +13,7 @@ import (
 func (u *Upstream) rewrite(x *Exchange) {
 	h := &x.Request.Header
 	f := forwardedOf(x)
-	cleanRequest(x)
+	u.cleanRequest(x)
 	h.ResetConnectionClose()
 	h.SetProtocol("HTTP/1.1")
 	h.SetNoDefaultContentType(true)
@@ -24,22 +24,26 @@ func (u *Upstream) rewrite(x *Exchange) {
 	for _, id := range x.Headers {
 		setHeader(h, id.Name, id.Value)
 	}
-	u.setTarget(x)
+	u.headers.request(h)
 }
 
 // setTarget writes path, query and host. With the host set and the URI not
 // parsed, the request is written as it stands: neither normalised, nor with a
 // user and password from the client's URI as Authorization.
-func (u *Upstream) setTarget(x *Exchange) {
+func (u *Upstream) setTarget(x *Exchange, to address) {
 	var stack [512]byte
-	uri := append(stack[:0], u.address.base...)
+	uri := append(stack[:0], to.base...)
 	uri = append(uri, stripPrefix(x.Path, u.config.StripPrefix)...)
 	raw, _, _ := bytes.Cut(x.Request.Header.RequestURI(), []byte("#"))
 	if i := bytes.IndexByte(raw, '?'); i >= 0 {
 		uri = append(uri, raw[i:]...)
 	}
 	x.Request.SetRequestURIBytes(uri)
-	x.Request.Header.SetHost(u.address.authority)
+	if u.config.PreserveHost && x.Host != "" {
+		x.Request.Header.SetHost(x.Host)
+		return
+	}
+	x.Request.Header.SetHost(to.authority)
 }
 
 // stripPrefix cuts whole segments: /api leaves /apix alone.
@@ -68,7 +72,7 @@ func setHeader(h *fasthttp.RequestHeader, name, value string) {
 // cleanRequest drops what is meant for this hop only and what a client may not
 // say. The client's words are dropped before the gateway's own are set, since a
 // client can name any header in Connection or Trailer.
-func cleanRequest(x *Exchange) {
+func (u *Upstream) cleanRequest(x *Exchange) {
 	h := &x.Request.Header
 	var stack [16]string
 	names := appendNominated(stack[:0], h.PeekAll("Connection"))
@@ -81,7 +85,7 @@ func cleanRequest(x *Exchange) {
 		switch {
 		case !isToken(key):
 			odd = append(odd, string(key))
-		case isHopByHop(key), isForwarding(key) && !keepForwarding(x, key), isAlias(key, x):
+		case isHopByHop(key), isForwarding(key) && !keepForwarding(x, key), u.isAlias(key, x):
 			names = append(names, string(key))
 		}
 	}
@@ -182,7 +186,7 @@ func keepForwarding(x *Exchange, key []byte) bool {
 
 // isAlias finds names that servers which map both - and _ to _ confuse with one
 // the gateway sets or removes.
-func isAlias(key []byte, x *Exchange) bool {
+func (u *Upstream) isAlias(key []byte, x *Exchange) bool {
 	if bytes.IndexByte(key, '_') < 0 {
 		return false
 	}
@@ -191,7 +195,7 @@ func isAlias(key []byte, x *Exchange) bool {
 	case "x-real-ip", "forwarded", "x-request-id", "host", "content-length", "transfer-encoding", "authorization", "connection":
 		return true
 	}
-	if strings.HasPrefix(name, "x-forwarded-") {
+	if strings.HasPrefix(name, "x-forwarded-") || u.headers.governs(name) {
 		return true
 	}
 	for _, id := range x.Headers {

@@ -108,7 +108,7 @@ func TestNamesThatAreNotTokens(t *testing.T) {
 	x.Request.Header.Set("X Forwarded For", "mallory")
 	x.Request.Header.Set("x@y", "mallory")
 	x.Request.Header.EnableNormalizing()
-	cleanRequest(x)
+	(&Upstream{}).cleanRequest(x)
 	if head := x.Request.Header.String(); strings.Contains(head, "mallory") || !strings.Contains(head, "X-Kept: yes") {
 		t.Errorf("got %q", head)
 	}
@@ -280,13 +280,15 @@ func FuzzRewrite(f *testing.F) {
 	f.Add("GET /a HTTP/1.1\r\nHost: h\r\nConnection: x-user-id, close\r\nX_User_ID: mallory\r\nX Y: 1\r\n\r\n")
 	f.Add("POST / HTTP/1.0\r\nHost: u:p@h\r\nTransfer-Encoding: chunked\r\nTrailer: X-User-ID\r\n\r\n0\r\nX-User-ID: mallory\r\n\r\n")
 	f.Add("PUT http://u:p@h/?q HTTP/1.1\r\nHost: h\r\nTE: x\r\nContent-Length: 1\r\nCookie: a=b\r\nCookie: c\r\n\r\nx")
-	u := &Upstream{address: address{authority: "users:80", base: "/base"}}
+	f.Add("GET / HTTP/1.1\r\nHost: h\r\nX_Gate: mallory\r\nConnection: X-Gate\r\nx-drop: 1\r\nX_Drop: 1\r\n\r\n")
+	u := &Upstream{headers: NewHeaderChange(HeaderRules{Set: map[string]string{"X-Gate": "open"}, Remove: []string{"X-Drop"}})}
 	f.Fuzz(func(t *testing.T, raw string) {
 		x := &Exchange{Request: &fasthttp.Request{}, Path: "/p", Headers: []Header{{"X-User-ID", "alice"}}, Remove: []string{"X-Role"}}
 		if err := x.Request.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
 			return
 		}
 		u.rewrite(x)
+		u.setTarget(x, address{authority: "users:80", base: "/base"})
 		var out strings.Builder
 		w := bufio.NewWriter(&out)
 		if err := x.Request.Write(w); err != nil {
@@ -312,15 +314,19 @@ func checkRewritten(t *testing.T, lines []string) {
 		name = dashed(name)
 		count[name]++
 		switch name {
-		case "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "proxy-authorization", "x-role", "forwarded", "x-real-ip":
+		case "connection", "keep-alive", "te", "trailer", "upgrade", "expect", "proxy-authorization", "x-role", "x-drop", "forwarded", "x-real-ip":
 			t.Fatalf("%q was passed on", line)
 		case "x-user-id":
 			if value != "alice" {
 				t.Fatalf("got %q", line)
 			}
+		case "x-gate":
+			if value != "open" {
+				t.Fatalf("got %q", line)
+			}
 		}
 	}
-	if count["x-user-id"] != 1 || count["host"] != 1 || count["content-length"] > 1 {
+	if count["x-user-id"] != 1 || count["x-gate"] != 1 || count["host"] != 1 || count["content-length"] > 1 {
 		t.Fatalf("got %v", count)
 	}
 }

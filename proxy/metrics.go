@@ -11,6 +11,10 @@ type metrics struct {
 	retries     *prometheus.CounterVec
 	state       *prometheus.GaugeVec
 	transitions *prometheus.CounterVec
+	healthy     *prometheus.GaugeVec
+	checks      *prometheus.CounterVec
+	exhausted   *prometheus.CounterVec
+	panics      *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -32,8 +36,24 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Transitions of an endpoint's breaker.",
 		}, []string{"backend", "to"}),
 	}
+	m.healthy = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "gateway_upstream_healthy",
+		Help: "Verdict of the health checks on an endpoint: 1 healthy, 0 not. Only where there are checks.",
+	}, []string{"backend"})
+	m.checks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_upstream_health_checks_total",
+		Help: "Health checks made.",
+	}, []string{"upstream", "result"})
+	m.exhausted = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_upstream_retry_budget_exhausted_total",
+		Help: "Retries that were not made because the upstream's budget was spent.",
+	}, []string{"upstream"})
+	m.panics = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_upstream_panic_picks_total",
+		Help: "Endpoints picked against the health checks, which found none healthy.",
+	}, []string{"upstream"})
 	if r != nil {
-		r.MustRegister(m.requests, m.retries, m.state, m.transitions)
+		r.MustRegister(m.requests, m.retries, m.state, m.transitions, m.healthy, m.checks, m.exhausted, m.panics)
 	}
 	return m
 }
@@ -43,10 +63,19 @@ type targetMetrics struct {
 	classes  [6]prometheus.Counter // by status / 100
 	failures [outcomeCount]prometheus.Counter
 	retries  prometheus.Counter
+	// checks are those that found the endpoint ill, and those that did not.
+	checks    [2]prometheus.Counter
+	exhausted prometheus.Counter
+	panics    prometheus.Counter
 }
 
 func (m *metrics) target(name string) *targetMetrics {
-	t := &targetMetrics{retries: m.retries.WithLabelValues(name)}
+	t := &targetMetrics{
+		retries:   m.retries.WithLabelValues(name),
+		checks:    [2]prometheus.Counter{m.checks.WithLabelValues(name, "failed"), m.checks.WithLabelValues(name, "ok")},
+		exhausted: m.exhausted.WithLabelValues(name),
+		panics:    m.panics.WithLabelValues(name),
+	}
 	for i, class := range [...]string{"", "1xx", "2xx", "3xx", "4xx", "5xx"} {
 		if i > 1 {
 			t.classes[i] = m.requests.WithLabelValues(name, class)
@@ -68,12 +97,24 @@ func (t *targetMetrics) count(r tripResult) {
 	}
 }
 
+func (t *targetMetrics) check(ok bool) {
+	if ok {
+		t.checks[1].Inc()
+		return
+	}
+	t.checks[0].Inc()
+}
+
 func (m *metrics) forgetTarget(name string) {
 	m.requests.DeletePartialMatch(prometheus.Labels{"upstream": name})
-	m.retries.DeleteLabelValues(name)
+	m.checks.DeletePartialMatch(prometheus.Labels{"upstream": name})
+	for _, v := range []*prometheus.CounterVec{m.retries, m.exhausted, m.panics} {
+		v.DeleteLabelValues(name)
+	}
 }
 
 func (m *metrics) forgetBackend(name string) {
 	m.state.DeleteLabelValues(name)
+	m.healthy.DeleteLabelValues(name)
 	m.transitions.DeletePartialMatch(prometheus.Labels{"backend": name})
 }

@@ -20,11 +20,15 @@ type targetKey struct {
 }
 
 func (k targetKey) String() string {
-	name := net.JoinHostPort(k.host, strconv.Itoa(int(k.port)))
+	return k.scheme() + net.JoinHostPort(k.host, strconv.Itoa(int(k.port)))
+}
+
+// scheme is empty for http.
+func (k targetKey) scheme() string {
 	if k.tls {
-		return "https://" + name
+		return "https://"
 	}
-	return name
+	return ""
 }
 
 // retryLookup keeps a name that does not resolve from being looked up for every
@@ -38,23 +42,29 @@ type target struct {
 	name    string
 	metrics *targetMetrics
 	// list holds the endpoints to choose from; it is replaced, never changed.
-	list atomic.Pointer[[]*endpoint]
-	turn atomic.Uint32
+	list   atomic.Pointer[[]*endpoint]
+	budget *budget      // of retries
+	wait   atomic.Int64 // for a connection, in nanoseconds
 
-	mu        sync.Mutex
-	known     map[netip.Addr]*endpoint // list and those that left it lately
-	flight    chan struct{}            // closed when the lookup under way ends
-	failed    error                    // of the last lookup
-	failedAt  time.Time
-	forgotten bool
+	mu         sync.Mutex
+	settings   settings
+	stopChecks context.CancelFunc       // nil: no health checks
+	known      map[netip.Addr]*endpoint // list and those that left it lately
+	flight     chan struct{}            // closed when the lookup under way ends
+	failed     error                    // of the last lookup
+	failedAt   time.Time
+	forgotten  bool
 }
 
 func newTarget(b *Backends, key targetKey) *target {
 	t := &target{
 		b: b, key: key, name: key.String(),
-		metrics: b.metrics.target(key.String()),
-		known:   make(map[netip.Addr]*endpoint),
+		metrics:  b.metrics.target(key.String()),
+		known:    make(map[netip.Addr]*endpoint),
+		budget:   newBudget(b.options.Now()),
+		settings: defaultSettings(),
 	}
+	t.wait.Store(int64(time.Duration(t.settings.connections.WaitMS) * time.Millisecond))
 	t.list.Store(&[]*endpoint{})
 	if ip, err := netip.ParseAddr(key.host); err == nil {
 		t.updateLocked([]netip.Addr{ip})
@@ -172,14 +182,14 @@ func (t *target) updateLocked(ips []netip.Addr) {
 	}
 }
 
-// endpoints returns at least one endpoint. If none is known yet it waits for a
-// lookup, all callers for the same one, until the deadline or the end of ctx.
-func (t *target) endpoints(ctx context.Context, deadline time.Time) ([]*endpoint, error) {
-	if list := *t.list.Load(); len(list) > 0 {
-		return list, nil
+// await waits until an address is known: for a lookup, all callers for the same
+// one, until the deadline or the end of ctx.
+func (t *target) await(ctx context.Context, deadline time.Time) error {
+	if len(*t.list.Load()) > 0 {
+		return nil
 	}
 	if err := t.recentFailure(); err != nil {
-		return nil, t.unresolved(err)
+		return t.unresolved(err)
 	}
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
@@ -187,15 +197,15 @@ func (t *target) endpoints(ctx context.Context, deadline time.Time) ([]*endpoint
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return nil, t.unresolved(ctx.Err())
+			return t.unresolved(ctx.Err())
 		case <-timer.C:
-			return nil, t.unresolved(context.DeadlineExceeded)
+			return t.unresolved(context.DeadlineExceeded)
 		}
 	}
-	if list := *t.list.Load(); len(list) > 0 {
-		return list, nil
+	if len(*t.list.Load()) > 0 {
+		return nil
 	}
-	return nil, t.unresolved(t.recentFailure())
+	return t.unresolved(t.recentFailure())
 }
 
 func (t *target) recentFailure() error {
@@ -214,34 +224,6 @@ func (t *target) unresolved(cause error) error {
 	return fmt.Errorf("cannot resolve %s: %w: %w", t.key.host, ErrNoBackend, cause)
 }
 
-// pick returns the next endpoint in turn whose breaker admits a request, those
-// not tried yet first.
-func (t *target) pick(list, tried []*endpoint) (*endpoint, ticket, bool) {
-	now := t.b.options.Now()
-	start := int(t.turn.Add(1) - 1)
-	for _, again := range [...]bool{false, true} {
-		for i := range list {
-			e := list[(start+i)%len(list)]
-			if slices.Contains(tried, e) != again {
-				continue
-			}
-			if ticket, ok := e.breaker.admit(now); ok {
-				return e, ticket, true
-			}
-		}
-	}
-	return nil, ticket{}, false
-}
-
-// openError says when the first of the endpoints will be tried again.
-func (t *target) openError(list []*endpoint) error {
-	wait := time.Duration(1<<63 - 1)
-	for _, e := range list {
-		wait = min(wait, e.breaker.status().NextProbe.Sub(t.b.options.Now()))
-	}
-	return &OpenError{Upstream: t.name, RetryAfter: max(wait, time.Second)}
-}
-
 func (t *target) breakers() []BreakerStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -258,6 +240,7 @@ func (t *target) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.forgotten = true
+	t.stopChecksLocked()
 	for _, e := range t.known {
 		e.forget()
 	}

@@ -27,7 +27,7 @@ func backendsOf(b *Backends) string {
 
 func addrsOf(u *Upstream) string {
 	var out []string
-	for _, e := range *u.target.list.Load() {
+	for _, e := range *u.members[0].target.list.Load() {
 		out = append(out, e.addr)
 	}
 	return strings.Join(out, " ")
@@ -49,11 +49,11 @@ func TestNamesAreFollowed(t *testing.T) {
 			}
 		}
 		f(0, "192.0.2.1:8080 192.0.2.2:8080")
-		kept := (*u.target.list.Load())[1]
+		kept := (*u.members[0].target.list.Load())[1]
 		n.set(nil, "192.0.2.2", "192.0.2.3")
 		f(4*time.Second, "192.0.2.1:8080 192.0.2.2:8080")
 		f(time.Second, "192.0.2.2:8080 192.0.2.3:8080")
-		if (*u.target.list.Load())[0] != kept {
+		if (*u.members[0].target.list.Load())[0] != kept {
 			t.Error("an endpoint that stayed lost its state")
 		}
 		n.set(errors.New("no such host"))
@@ -79,13 +79,13 @@ func TestStateOfAnAddressThatComesBack(t *testing.T) {
 		defer b.Close()
 		u := b.Upstream(configFor("http://users:8080"))
 		synctest.Wait()
-		first := (*u.target.list.Load())[0]
+		first := (*u.members[0].target.list.Load())[0]
 		n.set(nil, "192.0.2.2")
 		time.Sleep(6 * time.Second)
 		n.set(nil, "192.0.2.1", "192.0.2.2")
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if (*u.target.list.Load())[0] != first {
+		if (*u.members[0].target.list.Load())[0] != first {
 			t.Error("its breaker was forgotten")
 		}
 	})
@@ -171,7 +171,7 @@ func TestRetain(t *testing.T) {
 	if got := backendsOf(b); got != one.addr {
 		t.Errorf("got %s", got)
 	}
-	if n := (*drop.target.list.Load())[0].client.ConnsCount(); n != 0 {
+	if n := (*drop.members[0].target.list.Load())[0].client.ConnsCount(); n != 0 {
 		t.Errorf("%d connections are left", n)
 	}
 	forward(t, keep, newExchange(t, get("/")))

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 // gateway serves u to clients, the way a node does, and returns its address.
@@ -20,7 +22,7 @@ func gateway(t *testing.T, u *Upstream) string {
 		t.Fatal(err)
 	}
 	s := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
-		path, err := CanonicalPath(ctx.URI().PathOriginal())
+		path, err := router.CanonicalPath(ctx.URI().PathOriginal())
 		if err != nil {
 			ctx.Error("", fasthttp.StatusBadRequest)
 			return

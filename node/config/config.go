@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/cluster"
@@ -50,6 +51,7 @@ type Server struct {
 	DrainDelayMS     int      `yaml:"drain_delay_ms"`   // how long the listener stays open after /ready failed
 	DrainTimeoutMS   int      `yaml:"drain_timeout_ms"` // the whole shutdown, the delay included
 	BodyLimitBytes   int      `yaml:"body_limit_bytes"`
+	MaxInFlight      int      `yaml:"max_in_flight"` // requests at once; 0: no limit
 	HeaderLimitBytes int      `yaml:"header_limit_bytes"`
 	TrustedProxies   []string `yaml:"trusted_proxies"`
 	IPv6Prefix       int      `yaml:"ipv6_prefix"` // bits by which IPv6 addresses are limited
@@ -74,11 +76,20 @@ type Admin struct {
 type Route struct {
 	Path         string            `yaml:"path"`
 	Methods      []string          `yaml:"methods"` // empty: all
+	Hosts        []string          `yaml:"hosts"`   // empty: every host
 	AuthRequired bool              `yaml:"auth_required"`
 	AuthOptional bool              `yaml:"auth_optional"` // nobody is let in too, but not with bad credentials
 	Require      *auth.Requirement `yaml:"require"`
 	RateLimit    *RateLimit        `yaml:"rate_limit"`
 	RateLimits   []RateLimit       `yaml:"rate_limits"`
+
+	Allow           []string          `yaml:"allow"`   // CIDRs; empty: everybody
+	Deny            []string          `yaml:"deny"`    // CIDRs; wins over Allow
+	Rewrite         string            `yaml:"rewrite"` // template of the upstream's path
+	CORS            *CORS             `yaml:"cors"`    // instead of the cluster's
+	MaxInFlight     int               `yaml:"max_in_flight"`
+	MaxBodyBytes    int               `yaml:"max_body_bytes"` // 0: server.body_limit_bytes
+	ResponseHeaders proxy.HeaderRules `yaml:"response_headers"`
 
 	proxy.UpstreamConfig `yaml:",inline"`
 }
@@ -88,6 +99,15 @@ func (r *Route) SetDefaults() { r.UpstreamConfig = proxy.DefaultUpstreamConfig()
 
 // Authenticates reports whether callers are asked who they are.
 func (r *Route) Authenticates() bool { return r.AuthRequired || r.AuthOptional }
+
+// Label names the route in metrics, traces and the log: its path, after its
+// first host if it has one.
+func (r *Route) Label() string {
+	if len(r.Hosts) > 0 {
+		return strings.ToLower(r.Hosts[0]) + r.Path
+	}
+	return r.Path
+}
 
 // Limits returns the route's limits, whichever of the two keys holds them.
 func (r *Route) Limits() []RateLimit {
@@ -119,14 +139,25 @@ type CORS struct {
 	MaxAgeS          int      `yaml:"max_age_s"`
 }
 
+// SetDefaults gives a section that is there its defaults.
+func (c *CORS) SetDefaults() {
+	*c = CORS{
+		AllowMethods: []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},
+		AllowHeaders: []string{"Authorization", "Content-Type", "X-Request-ID"},
+		MaxAgeS:      600,
+	}
+}
+
 // Default returns the configuration of an empty file.
 func Default() Config {
+	var cors CORS
+	cors.SetDefaults()
 	return Config{
 		Server: Server{
 			Host: "0.0.0.0", Port: 8080,
 			ReadTimeoutMS: 5000, WriteTimeoutMS: 5000, IdleTimeoutMS: 75_000,
 			DrainDelayMS: 2000, DrainTimeoutMS: 15_000,
-			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10, IPv6Prefix: auth.DefaultIPv6Prefix,
+			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10, MaxInFlight: 10_000, IPv6Prefix: auth.DefaultIPv6Prefix,
 			Builtin: Builtin{Metrics: "data", Docs: "data", OpenAPI: "data"},
 		},
 		Admin:   Admin{Host: "127.0.0.1", Port: 9901},
@@ -135,11 +166,7 @@ func Default() Config {
 		Log:     telemetry.DefaultLogConfig(),
 		Otel:    telemetry.DefaultTraceConfig(),
 		JWT:     auth.DefaultConfig(),
-		CORS: CORS{
-			AllowMethods: []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},
-			AllowHeaders: []string{"Authorization", "Content-Type", "X-Request-ID"},
-			MaxAgeS:      600,
-		},
+		CORS:    cors,
 	}
 }
 

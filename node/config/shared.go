@@ -41,7 +41,9 @@ func Frozen(running, next *Config) []string {
 	paths = append(paths, changed("cluster", running.Cluster, next.Cluster)...)
 	paths = append(paths, changed("log", running.Log, next.Log)...)
 	paths = append(paths, changed("otel", running.Otel, next.Otel)...)
-	swappable := []string{"server.trusted_proxies", "server.ipv6_prefix", "server.drain_delay_ms", "server.drain_timeout_ms"}
+	swappable := []string{
+		"server.trusted_proxies", "server.ipv6_prefix", "server.max_in_flight", "server.drain_delay_ms", "server.drain_timeout_ms",
+	}
 	return slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(swappable, p) })
 }
 
@@ -57,6 +59,15 @@ func changed(section string, a, b any) []string {
 	return paths
 }
 
+// hidden keeps the names: what is sent to an upstream may be a key to it.
+func hidden(fields map[string]string) map[string]string {
+	out := map[string]string{}
+	for name := range fields {
+		out[name] = "***"
+	}
+	return out
+}
+
 // Redacted returns the configuration for people to read: every secret that is
 // set reads "***".
 func (c *Config) Redacted() map[string]any {
@@ -69,6 +80,11 @@ func (c *Config) Redacted() map[string]any {
 	shown.APIKeys = slices.Clone(c.APIKeys)
 	for i := range shown.APIKeys {
 		shown.APIKeys[i].Hash = "***"
+	}
+	shown.Routes = slices.Clone(c.Routes)
+	for i := range shown.Routes {
+		rules := &shown.Routes[i].RequestHeaders
+		rules.Set, rules.Add = hidden(rules.Set), hidden(rules.Add)
 	}
 	text, err := yaml.Marshal(shown)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 // validate checks every section and returns all problems.
@@ -51,7 +52,13 @@ func (c *Config) validateTogether() []error {
 		}
 	}
 	errs = append(errs, under("", c.validateNames())...)
-	if _, err := proxy.NewRouter(c.Matches()); err != nil {
+	upstreams := make([]proxy.UpstreamConfig, len(c.Routes))
+	for i, r := range c.Routes {
+		upstreams[i] = r.UpstreamConfig
+		errs = append(errs, under(fmt.Sprintf("routes[%d]", i), r.fits(c.Server))...)
+	}
+	errs = append(errs, under("", proxy.CheckShared(upstreams))...)
+	if _, err := router.New(c.Matches()); err != nil {
 		errs = append(errs, under("", err)...)
 	}
 	return errs
@@ -62,10 +69,10 @@ func (c *Config) authenticates() bool {
 }
 
 // Matches returns what the router needs of each route, in order.
-func (c *Config) Matches() []proxy.Match {
-	out := make([]proxy.Match, len(c.Routes))
+func (c *Config) Matches() []router.Match {
+	out := make([]router.Match, len(c.Routes))
 	for i, r := range c.Routes {
-		out[i] = proxy.Match{Path: r.Path, Methods: r.Methods}
+		out[i] = router.Match{Path: r.Path, Methods: r.Methods, Hosts: r.Hosts}
 	}
 	return out
 }
@@ -109,6 +116,7 @@ func (s Server) Validate() error {
 		between("drain_delay_ms", s.DrainDelayMS, 0, 600_000),
 		between("drain_timeout_ms", s.DrainTimeoutMS, 1, 3_600_000),
 		between("body_limit_bytes", s.BodyLimitBytes, 1, 1<<30),
+		between("max_in_flight", s.MaxInFlight, 0, 1_000_000),
 		between("header_limit_bytes", s.HeaderLimitBytes, 1<<10, 1<<20),
 		oneOf("builtin.metrics", s.Builtin.Metrics, "data", "admin", "off"),
 		oneOf("builtin.docs", s.Builtin.Docs, "data", "admin", "off"),
@@ -137,7 +145,7 @@ func (a Admin) Validate() error {
 
 // Validate returns every fault of the route.
 func (r *Route) Validate() error {
-	errs := []error{r.UpstreamConfig.Validate(), r.validateAuth()}
+	errs := []error{r.UpstreamConfig.Validate(), r.validateAuth(), r.validateShape()}
 	if r.RateLimit != nil && len(r.RateLimits) > 0 {
 		errs = append(errs, errors.New("rate_limits: must not stand beside rate_limit, got both"))
 	}

@@ -7,7 +7,6 @@ package openapi
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -64,11 +63,12 @@ func Document(cfg *config.Config, version string) ([]byte, error) {
 		Paths:      map[string]map[string]operation{},
 		Components: shared(),
 	}
+	served := newCatalogue(doc.Paths)
 	for _, path := range cfg.Server.Builtin.DataPaths() {
-		doc.Paths[path] = map[string]operation{"get": builtin(path)}
+		served.add(path, "get", builtin(path))
 	}
-	for i := range cfg.Routes {
-		addRoute(doc.Paths, &cfg.Routes[i], waysIn(cfg, &cfg.Routes[i]))
+	if err := served.addRoutes(cfg); err != nil {
+		return nil, err
 	}
 	out, err := json.Marshal(doc)
 	if err != nil {
@@ -79,31 +79,8 @@ func Document(cfg *config.Config, version string) ([]byte, error) {
 
 func builtin(path string) operation {
 	return operation{
-		OperationID: operationID("get", path), Summary: "Built-in endpoint " + path, Tags: []string{"gateway"},
+		Summary: "Built-in endpoint " + path, Tags: []string{"gateway"},
 		Responses: map[string]response{"200": {Description: "OK"}},
-	}
-}
-
-// addRoute adds an operation per method. A trailing wildcard is a path of its
-// own beside the bare prefix.
-func addRoute(paths map[string]map[string]operation, r *config.Route, security []map[string][]string) {
-	bare, wild := strings.CutSuffix(r.Path, "/*")
-	if bare == "" {
-		bare = "/"
-	}
-	templates := []string{bare}
-	if wild {
-		templates = append(templates, strings.TrimSuffix(bare, "/")+"/{path}")
-	}
-	for _, template := range templates {
-		if paths[template] == nil {
-			paths[template] = map[string]operation{}
-		}
-		for _, method := range methods(r) {
-			op := routeOperation(r, method, template)
-			op.Security = security
-			paths[template][method] = op
-		}
 	}
 }
 
@@ -141,12 +118,10 @@ func methods(r *config.Route) []string {
 	return out
 }
 
-func routeOperation(r *config.Route, method, template string) operation {
+func routeOperation(r *config.Route) operation {
 	op := operation{
-		OperationID: operationID(method, template),
-		Summary:     strings.ToUpper(method) + " " + template,
 		Description: describe(r),
-		Tags:        []string{r.Path},
+		Tags:        []string{r.Label()},
 		Responses: map[string]response{
 			"default": {Description: "The upstream's answer"},
 			"502":     failure("The upstream did not answer properly"),
@@ -154,17 +129,14 @@ func routeOperation(r *config.Route, method, template string) operation {
 			"504":     failure("The upstream did not answer in time"),
 		},
 	}
-	if strings.HasSuffix(template, "/{path}") {
-		op.Parameters = []parameter{{
-			Name: "path", In: "path", Required: true,
-			Description: "What follows; may hold further slashes", Schema: map[string]string{"type": "string"},
-		}}
-	}
 	if r.Authenticates() {
 		op.Responses["401"] = failure("The credentials are missing or not valid")
 	}
 	if r.Require != nil {
-		op.Responses["403"] = failure("The caller lacks a scope or claim")
+		op.Responses["403"] = failure("The caller lacks a scope or claim, or its address is not allowed")
+	}
+	if r.Require == nil && len(r.Allow)+len(r.Deny) > 0 {
+		op.Responses["403"] = failure("The client's address is not allowed")
 	}
 	if len(r.Limits()) > 0 {
 		op.Responses["429"] = failure("Too many requests; Retry-After says when to come back")
@@ -172,9 +144,12 @@ func routeOperation(r *config.Route, method, template string) operation {
 	return op
 }
 
-// describe puts the route's limits into words.
+// describe puts the route's hosts and limits into words.
 func describe(r *config.Route) string {
 	var lines []string
+	if len(r.Hosts) > 0 {
+		lines = append(lines, "On "+strings.Join(r.Hosts, ", ")+":")
+	}
 	for _, l := range r.Limits() {
 		limit, unit := l.Limit(""), "s"
 		if l.Per != "" {
@@ -190,14 +165,6 @@ func failure(text string) response {
 		"application/problem+json": {Schema: map[string]string{"$ref": "#/components/schemas/Problem"}},
 	}}
 }
-
-// operationID is unique in the document: the method and the path's words.
-func operationID(method, path string) string {
-	words := strings.FieldsFunc(path, func(r rune) bool { return !strings.ContainsRune(idRunes, r) })
-	return strings.Join(slices.Concat([]string{method}, words), "_")
-}
-
-const idRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
 
 func shared() components {
 	text := map[string]string{"type": "string"}

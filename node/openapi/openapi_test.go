@@ -3,6 +3,7 @@ package openapi
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-api-gateway-pro/gateway/node/config"
@@ -15,6 +16,11 @@ routes:
   - {path: "/users/*", upstream: "http://a", methods: [DELETE]}
   - {path: "/exact", upstream: "http://a"}
   - {path: "/*", upstream: "http://a", methods: [GET]}
+  - {path: "/users/:id", upstream: "http://a", methods: [GET, PUT]}
+  - {path: "/users/path", upstream: "http://a", methods: [GET]}
+  - {path: "/users/:name/*", upstream: "http://a", methods: [GET]}
+  - {path: "/shops/*/:path/*", upstream: "http://a", methods: [GET]}
+  - {path: "/exact", upstream: "http://a", methods: [GET], hosts: ["b.example"]}
 `
 
 func TestDocument(t *testing.T) {
@@ -54,29 +60,49 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	f("/users", "delete", "get", "post")
-	f("/users/{path}", "delete", "get", "post")
+	f("/users/{id}", "delete", "get", "post", "put")
+	f("/users/{name}/{path}", "get")
+	f("/users/path", "get")
+	f("/shops/{part1}/{path}", "get")
+	f("/shops/{part1}/{path}/{rest_of_path}", "get")
 	f("/exact", "delete", "get", "head", "options", "patch", "post", "put", "trace")
 	f("/", "get")
 	f("/{path}", "get")
 	f("/health", "get")
 
-	get := doc.Paths["/users/{path}"]["get"]
-	if len(get.Security) != 1 || get.Responses["401"] == nil || get.Responses["429"] == nil || len(get.Parameters) != 1 {
-		t.Errorf("GET /users/{path} is %+v", get)
+	get := doc.Paths["/users"]["get"]
+	if len(get.Security) != 1 || get.Responses["401"] == nil || get.Responses["429"] == nil || len(get.Parameters) != 0 {
+		t.Errorf("GET /users is %+v", get)
 	}
 	if want := "At most 5 requests/s per user (burst 9)."; get.Description != want {
 		t.Errorf("description %q, want %q", get.Description, want)
 	}
-	if open := doc.Paths["/users/{path}"]["delete"]; len(open.Security) != 0 || open.Responses["401"] != nil || open.Responses["429"] != nil {
-		t.Errorf("DELETE /users/{path} is %+v", open)
+	if open := doc.Paths["/users/{id}"]["delete"]; len(open.Security) != 0 || open.Responses["401"] != nil || open.Responses["429"] != nil {
+		t.Errorf("DELETE /users/{id} is %+v", open)
 	}
-	ids := map[string]bool{}
+	if got, want := doc.Paths["/exact"]["get"].Description, "On b.example:"; got != want {
+		t.Errorf("description %q, want %q", got, want)
+	}
+	ids, shapes := map[string]bool{}, map[string]bool{}
 	for path, operations := range doc.Paths {
+		shape := parameterName.ReplaceAllString(path, "{}")
+		if shapes[shape] {
+			t.Errorf("%s stands beside a template that differs in names only", path)
+		}
+		shapes[shape] = true
 		for method, op := range operations {
 			if ids[op.OperationID] {
 				t.Errorf("%s %s: operationId %q is not unique", method, path, op.OperationID)
 			}
 			ids[op.OperationID] = true
+			for _, p := range op.Parameters {
+				if p.In != "path" || strings.Count(path, "{"+p.Name+"}") != 1 {
+					t.Errorf("%s %s declares %+v", method, path, p)
+				}
+			}
+			if len(op.Parameters) != strings.Count(path, "{") {
+				t.Errorf("%s %s declares %d parameters", method, path, len(op.Parameters))
+			}
 		}
 	}
 }
