@@ -38,9 +38,9 @@ type Breaker struct {
 	notify   func(Change)
 	settings atomic.Pointer[Config]
 
-	// gate is 0 while every request may pass unlooked at, and else the time, in
-	// nanoseconds since the group's start, before which none may; from then on
-	// the lock decides.
+	// gate is 0 while every request may pass unlooked at, and else one more than
+	// the time, in nanoseconds since the group's start, before which none may;
+	// from then on the lock decides.
 	gate atomic.Int64
 	// epoch counts transitions and accusations heard.
 	epoch atomic.Uint64
@@ -85,7 +85,7 @@ func (b *Breaker) Admit() (Ticket, bool) {
 		return t, true
 	}
 	now := b.group.options.Now()
-	if int64(now.Sub(b.group.start)) < gate {
+	if int64(now.Sub(b.group.start))+1 < gate {
 		return Ticket{}, false
 	}
 	b.group.mu.Lock()
@@ -199,7 +199,7 @@ func (b *Breaker) gateLocked(now time.Time) {
 		b.gate.Store(0)
 		return
 	}
-	b.gate.Store(max(int64(at.Sub(b.group.start)), 1))
+	b.gate.Store(max(int64(at.Sub(b.group.start)), 0) + 1)
 }
 
 // quietLocked reports whether nothing can follow from one more success.
