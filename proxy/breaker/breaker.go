@@ -60,6 +60,7 @@ type Breaker struct {
 	said               claim  // what the others last heard from here
 	saidFailing        time.Time
 	own                bool // opened by own evidence
+	firsthand          bool // two failures in a row were its own
 	byHealth           bool // of an active check
 	solo               bool // others report success: tries by itself
 	openedAt           time.Time

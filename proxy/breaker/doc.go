@@ -13,8 +13,9 @@
 //  2. Suspicion: once another node opened, the next result of a request started
 //     afterwards decides. A failure opens, a success clears, and the same node
 //     cannot raise suspicion again for 30 seconds.
-//  3. Majority: while more than half of the live members are failing or open,
-//     none of them refuted by a success here, the breaker opens at once.
+//  3. Majority: while more than half of the live members are failing or open by
+//     what they saw themselves, and no success here refuted them since, the
+//     breaker opens at once.
 //  4. Probes: one node tries, the others wait for what it finds. Members are
 //     ranked anew for every attempt by a hash, and the one of rank r tries at
 //     the time of the next probe plus r · 500 ms unless it has heard of another

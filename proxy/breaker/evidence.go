@@ -83,8 +83,9 @@ func (b *Breaker) accuserLocked(now time.Time) string {
 	return by
 }
 
-// joinMajorityLocked opens if more than half of the live members are failing or
-// open, two at least.
+// joinMajorityLocked opens if more than half of the live members, two at least,
+// are failing or open by what they saw themselves. Were conclusions counted too,
+// one error beside one node that is cut off would be a majority of three.
 func (b *Breaker) joinMajorityLocked(by string, now time.Time) {
 	members := b.group.options.Members()
 	count := 0
@@ -95,7 +96,7 @@ func (b *Breaker) joinMajorityLocked(by string, now time.Time) {
 			}
 			continue
 		}
-		if r := b.subject.rows[m]; r != nil && !r.dead(now) && r.claim.accuses() && !r.refuted {
+		if r := b.subject.rows[m]; r != nil && !r.dead(now) && r.claim.accuses() && r.firsthand && !r.refuted {
 			count++
 		}
 	}

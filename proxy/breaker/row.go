@@ -36,6 +36,9 @@ func (c claim) accuses() bool { return c >= failing }
 type row struct {
 	version uint64
 	claim   claim
+	// firsthand says that its owner saw at least two failures in a row itself.
+	// What it concluded from others' words is not one more voice.
+	firsthand bool
 	// solo says that others reported success: its owner then tries by itself, and
 	// its times are no example to others.
 	solo    bool
@@ -63,15 +66,24 @@ func (r *row) compare(old *row) int {
 		cmp.Compare(r.claim, old.claim),
 		cmp.Compare(r.episode, old.episode),
 		cmp.Compare(r.attempt, old.attempt),
-		cmp.Compare(fromBool(r.solo), fromBool(old.solo)),
+		cmp.Compare(r.flags(), old.flags()),
 	)
 }
 
-func fromBool(b bool) uint8 {
-	if b {
-		return 1
+const (
+	flagFirsthand = 1 << iota
+	flagSolo
+)
+
+func (r *row) flags() byte {
+	var out byte
+	if r.firsthand {
+		out |= flagFirsthand
 	}
-	return 0
+	if r.solo {
+		out |= flagSolo
+	}
+	return out
 }
 
 // dead rows say nothing but are kept for one more lifetime, lest an older

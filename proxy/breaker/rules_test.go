@@ -192,6 +192,27 @@ func TestMajority(t *testing.T) {
 	f("a b c", "open closed closed", step{"a", "fff"}, step{"b", "s"}, step{"c", "s"}, step{"b", "ff"})
 }
 
+// b opened by the word of a and one failure. That is no second opinion.
+func TestConclusionsAreNoVoices(t *testing.T) {
+	l := newLab(t, "a", "b", "c")
+	l.nodes[0].play("fff")
+	l.nodes[1].play("f")
+	l.want("open open suspect")
+}
+
+// What no threshold opened is verified soon, but only once.
+func TestMajorityIsVerifiedSoon(t *testing.T) {
+	l, order := openAll(t, "a", "b", "c")
+	l.pass(soon - time.Millisecond)
+	order[0].play("x")
+	l.pass(time.Millisecond)
+	order[0].play("f")
+	l.pass(time.Second - time.Millisecond)
+	l.order()[0].play("x")
+	l.pass(time.Millisecond)
+	l.order()[0].play("s")
+}
+
 func TestRowsOfTheDeadDoNotCount(t *testing.T) {
 	l := newLab(t, "a", "b", "c")
 	l.nodes[0].play("ff")
@@ -201,6 +222,9 @@ func TestRowsOfTheDeadDoNotCount(t *testing.T) {
 		t.Errorf("c is %v by the word of a node that is gone", got)
 	}
 }
+
+// soon is when what a majority opened is probed first.
+const soon = time.Second / verifySooner
 
 // openAll opens everywhere and returns the nodes in the order of their turns.
 func openAll(t *testing.T, names ...string) (*lab, []*labNode) {
@@ -223,7 +247,7 @@ func TestOneNodeProbes(t *testing.T) {
 	for _, n := range l.nodes {
 		n.play("x")
 	}
-	l.pass(time.Second)
+	l.pass(soon)
 	if got := l.ready(); got != order[0].name {
 		t.Fatalf("%q may probe, want %s", got, order[0].name)
 	}
@@ -245,7 +269,7 @@ func TestOneNodeProbes(t *testing.T) {
 
 func TestIdleProberIsSteppedOver(t *testing.T) {
 	l, order := openAll(t, "a", "b", "c")
-	l.pass(time.Second)
+	l.pass(soon)
 	order[1].play("x")
 	order[2].play("x")
 	l.pass(stepOver)
@@ -256,7 +280,7 @@ func TestIdleProberIsSteppedOver(t *testing.T) {
 
 func TestDeadProberIsSteppedOver(t *testing.T) {
 	l, order := openAll(t, "a", "b", "c")
-	l.pass(time.Second)
+	l.pass(soon)
 	order[0].play("a") // and dies on it
 	order[0].gone = true
 	l.pass(stepOver)
@@ -289,7 +313,7 @@ func TestRankChangesWithTheAttempt(t *testing.T) {
 // Rule 5.
 func TestRemoteSuccessClosesWhatOthersOpened(t *testing.T) {
 	l, order := openAll(t, "a", "b", "c")
-	l.pass(time.Second)
+	l.pass(soon)
 	order[0].play("s")
 	l.want("closed closed closed")
 }

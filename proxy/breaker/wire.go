@@ -32,7 +32,7 @@ func appendRow(out []byte, backend, observer string, r *row, now time.Time) []by
 	out = appendString(out, backend)
 	out = appendString(out, observer)
 	out = binary.AppendUvarint(out, r.version)
-	out = append(out, byte(r.claim), fromBool(r.solo))
+	out = append(out, byte(r.claim), r.flags())
 	out = binary.AppendUvarint(out, r.episode)
 	out = binary.AppendUvarint(out, r.attempt)
 	out = appendDuration(out, now.Sub(r.since))
@@ -101,7 +101,10 @@ func (r *reader) entry(now time.Time) (entry, error) {
 }
 
 func (r *reader) row(now time.Time) *row {
-	out := &row{version: r.uvarint(), claim: claim(r.byte()), solo: r.byte() == 1, episode: r.uvarint(), attempt: r.uvarint()}
+	out := &row{version: r.uvarint(), claim: claim(r.byte())}
+	flags := r.byte()
+	out.firsthand, out.solo = flags&flagFirsthand != 0, flags&flagSolo != 0
+	out.episode, out.attempt = r.uvarint(), r.uvarint()
 	out.since = now.Add(-r.duration(math.MaxInt64))
 	out.probeAt = now.Add(r.duration(maxOpenMS * time.Millisecond))
 	out.expires = now.Add(r.duration(rowTTL))
