@@ -1,19 +1,19 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 const (
@@ -31,6 +31,11 @@ const (
 type Options struct {
 	Log        zerolog.Logger
 	Registerer prometheus.Registerer
+	// Self is this node's name, Members lists the live ones, it among them. They
+	// are for the breakers, which without them are this node's own. Members must
+	// not call back.
+	Self    string
+	Members func() []string
 	// Now is the clock of the breakers. Deadlines of connections always follow
 	// the real one.
 	Now func() time.Time
@@ -75,10 +80,11 @@ func (o Options) withDefaults() Options {
 type Backends struct {
 	options Options
 
-	metrics *metrics
-	ctx     context.Context
-	cancel  context.CancelFunc
-	slots   chan struct{} // bounds the lookups under way
+	metrics  *metrics
+	breakers *breaker.Group
+	ctx      context.Context
+	cancel   context.CancelFunc
+	slots    chan struct{} // bounds the lookups under way
 
 	mu      sync.Mutex
 	targets map[targetKey]*target
@@ -88,12 +94,14 @@ type Backends struct {
 
 // NewBackends starts the background resolver; [Backends.Close] stops it.
 func NewBackends(o Options) *Backends {
+	o = o.withDefaults()
 	b := &Backends{
-		options: o.withDefaults(),
-		metrics: newMetrics(o.Registerer),
-		slots:   make(chan struct{}, resolveAtOnce),
-		targets: make(map[targetKey]*target),
+		options:  o,
+		breakers: breaker.NewGroup(breaker.Options{Self: o.Self, Now: o.Now, Members: o.Members}),
+		slots:    make(chan struct{}, resolveAtOnce),
+		targets:  make(map[targetKey]*target),
 	}
+	b.metrics = newMetrics(o.Registerer, b.breakers.Muted)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.spawn(b.run)
 	return b
@@ -111,13 +119,16 @@ func (b *Backends) spawn(f func()) bool {
 }
 
 func (b *Backends) run() {
-	ticker := time.NewTicker(resolveInterval)
-	defer ticker.Stop()
+	lookups, breakers := time.NewTicker(resolveInterval), time.NewTicker(breakerTick)
+	defer lookups.Stop()
+	defer breakers.Stop()
 	for {
 		select {
 		case <-b.ctx.Done():
 			return
-		case <-ticker.C:
+		case <-breakers.C:
+			b.breakers.Tick()
+		case <-lookups.C:
 			for _, t := range b.list() {
 				t.refresh()
 			}
@@ -143,7 +154,7 @@ func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
 	// An invalid URL has no host, so that every request gets ErrNoBackend.
 	addr, _ := parseURL(c.URL)
 	return &Upstream{
-		target:  b.target(addr),
+		target:  b.target(addr, c.Breaker),
 		config:  c,
 		address: addr,
 		timeout: time.Duration(c.TimeoutMS) * time.Millisecond,
@@ -151,12 +162,12 @@ func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
 	}
 }
 
-func (b *Backends) target(addr address) *target {
+func (b *Backends) target(addr address, c breaker.Config) *target {
 	key := targetKey{addr.tls, addr.host, addr.port}
 	b.mu.Lock()
 	t, known := b.targets[key]
 	if !known {
-		t = newTarget(b, key)
+		t = newTarget(b, key, c)
 		b.targets[key] = t
 	}
 	b.mu.Unlock()
@@ -166,13 +177,14 @@ func (b *Backends) target(addr address) *target {
 	return t
 }
 
-// Retain forgets everything that none of the given upstreams uses: series are
-// removed and idle connections closed. Requests under way on a forgotten
-// upstream still finish.
+// Retain lets the given upstreams' breaker settings take effect and forgets
+// everything that none of them uses: series are removed and idle connections
+// closed. Requests under way on a forgotten upstream still finish.
 func (b *Backends) Retain(in []*Upstream) {
 	keep := make(map[*target]bool, len(in))
 	for _, u := range in {
 		keep[u.target] = true
+		u.target.configure(u.config.Breaker)
 	}
 	var gone []*target
 	b.mu.Lock()
@@ -186,16 +198,6 @@ func (b *Backends) Retain(in []*Upstream) {
 	for _, t := range gone {
 		t.forget()
 	}
-}
-
-// Breakers returns the state of every known endpoint, sorted by backend.
-func (b *Backends) Breakers() []BreakerStatus {
-	var out []BreakerStatus
-	for _, t := range b.list() {
-		out = append(out, t.breakers()...)
-	}
-	slices.SortFunc(out, func(x, y BreakerStatus) int { return cmp.Compare(x.Backend, y.Backend) })
-	return out
 }
 
 // Close stops resolving, closes idle connections and removes all series. It

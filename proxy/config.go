@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 // UpstreamConfig says where a route's requests go and how hard to try.
@@ -16,9 +18,10 @@ type UpstreamConfig struct {
 	// StripPrefix is cut off the request's path, whole segments only.
 	StripPrefix string `yaml:"strip_prefix"`
 	// TimeoutMS bounds a request with all its tries, in milliseconds.
-	TimeoutMS int           `yaml:"timeout_ms"`
-	Retry     RetryConfig   `yaml:"retry"`
-	Breaker   BreakerConfig `yaml:"breaker"`
+	TimeoutMS int         `yaml:"timeout_ms"`
+	Retry     RetryConfig `yaml:"retry"`
+	// Breaker must be the same wherever an upstream is named.
+	Breaker breaker.Config `yaml:"breaker"`
 }
 
 // RetryConfig bounds the tries after the first.
@@ -30,19 +33,10 @@ type RetryConfig struct {
 	BackoffMS int `yaml:"backoff_ms"`
 }
 
-// BreakerConfig says when an endpoint is left out.
-type BreakerConfig struct {
-	// Failures in a row open the breaker.
-	Failures int `yaml:"failures"`
-	// OpenMS is how long it stays open before one trial request.
-	OpenMS int `yaml:"open_ms"`
-}
-
 const (
 	maxTimeoutMS = 3_600_000
 	maxAttempts  = 10
 	maxBackoffMS = 60_000
-	maxFailures  = 1_000
 )
 
 // DefaultUpstreamConfig returns the defaults; URL has none.
@@ -50,7 +44,7 @@ func DefaultUpstreamConfig() UpstreamConfig {
 	return UpstreamConfig{
 		TimeoutMS: 30_000,
 		Retry:     RetryConfig{Attempts: 0, BackoffMS: 100},
-		Breaker:   BreakerConfig{Failures: 5, OpenMS: 5_000},
+		Breaker:   breaker.DefaultConfig(),
 	}
 }
 
@@ -63,9 +57,30 @@ func (c UpstreamConfig) Validate() error {
 		checkRange("timeout_ms", c.TimeoutMS, 1, maxTimeoutMS),
 		checkRange("retry.attempts", c.Retry.Attempts, 0, maxAttempts),
 		checkRange("retry.backoff_ms", c.Retry.BackoffMS, 0, maxBackoffMS),
-		checkRange("breaker.failures", c.Breaker.Failures, 1, maxFailures),
-		checkRange("breaker.open_ms", c.Breaker.OpenMS, 1, maxTimeoutMS),
+		c.validateBreaker(),
 	)
+}
+
+func (c UpstreamConfig) validateBreaker() error {
+	joined, ok := c.Breaker.Validate().(interface{ Unwrap() []error }) //nolint:errorlint // what errors.Join returns
+	if !ok {
+		return nil
+	}
+	var errs []error
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, fmt.Errorf("breaker.%w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Targets names the upstreams that requests may go to: scheme, host and port,
+// which is what connections and breakers belong to. An invalid URL has none.
+func (c UpstreamConfig) Targets() []string {
+	addr, err := parseURL(c.URL)
+	if err != nil {
+		return nil
+	}
+	return []string{targetKey{addr.tls, addr.host, addr.port}.String()}
 }
 
 func checkRange(field string, got, low, high int) error {

@@ -35,13 +35,15 @@ func TestUpstreamConfigValidate(t *testing.T) {
 	f("retry.attempts: must be between 0 and 10, got -1", func(c *UpstreamConfig) { c.Retry.Attempts = -1 })
 	f("retry.backoff_ms: ", func(c *UpstreamConfig) { c.Retry.BackoffMS = -1 })
 	f("breaker.failures: ", func(c *UpstreamConfig) { c.Breaker.Failures = 0 })
+	f("breaker.failure_ratio: ", func(c *UpstreamConfig) { c.Breaker.FailureRatio = 2 })
+	f("breaker.window_ms: ", func(c *UpstreamConfig) { c.Breaker.WindowMS = 1 })
 	f("breaker.open_ms: ", func(c *UpstreamConfig) { c.Breaker.OpenMS = 0 })
 }
 
 func TestUpstreamConfigReportsAllProblems(t *testing.T) {
 	err := UpstreamConfig{URL: "http://u:secret@x"}.Validate()
-	if err == nil || strings.Count(err.Error(), "\n") != 3 {
-		t.Errorf("got %v, want four problems", err)
+	if err == nil || strings.Count(err.Error(), "\n") != 4 {
+		t.Errorf("got %v, want five problems", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error shows the password: %v", err)

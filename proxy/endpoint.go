@@ -9,8 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 const (
@@ -33,7 +34,7 @@ type endpoint struct {
 	backend string // addr with the upstream's name, for people
 	client  *fasthttp.HostClient
 	tls     *tls.Config
-	breaker *breaker
+	breaker *breaker.Breaker
 	// inFlight counts the tries under way.
 	inFlight atomic.Int32
 	// listed is when the name's answer last had this address; target.mu guards it.
@@ -63,17 +64,7 @@ func newEndpoint(t *target, ip netip.Addr) *endpoint {
 		WriteBufferSize:     bufferSize,
 		ConnPoolStrategy:    fasthttp.LIFO,
 	}
-	state := t.b.metrics.state.WithLabelValues(e.backend)
-	state.Set(0)
-	var moves [3]prometheus.Counter
-	for s := closed; s <= open; s++ {
-		moves[s] = t.b.metrics.transitions.WithLabelValues(e.backend, s.String())
-	}
-	e.breaker = newBreaker(t.b.options.Now(), func(to breakerState) {
-		state.Set(float64(to))
-		moves[to].Inc()
-		t.b.options.Log.Warn().Str("backend", e.backend).Stringer("state", to).Msg("breaker changed")
-	})
+	e.breaker = t.newBreaker(e.backend)
 	return e
 }
 
@@ -100,9 +91,10 @@ func (e *endpoint) dial(addr string, remaining time.Duration) (net.Conn, error) 
 	return newConn(secure, raw), nil
 }
 
-// forget closes idle connections and removes the endpoint's series. Tries under
+// forget closes idle connections and removes the endpoint's breaker and series. Tries under
 // way finish; their connections go when they have been idle.
 func (e *endpoint) forget() {
 	e.client.CloseIdleConnections()
+	e.breaker.Forget()
 	e.target.b.metrics.forgetBackend(e.backend)
 }

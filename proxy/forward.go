@@ -123,7 +123,7 @@ func (f *forwarding) try(e *endpoint, t ticket) {
 	f.last = tripResult{outcome: aborted}
 	defer func() {
 		e.inFlight.Add(-1)
-		e.breaker.done(t, f.last.verdict(), f.target.b.options.Now(), f.config.Breaker)
+		e.breaker.Done(t, f.last.verdict())
 	}()
 	span := f.startSpan(e)
 	last := e.roundTrip(f.x, f.deadline, f.repeatable)

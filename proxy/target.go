@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 type targetKey struct {
@@ -40,6 +42,8 @@ type target struct {
 	// list holds the endpoints to choose from; it is replaced, never changed.
 	list atomic.Pointer[[]*endpoint]
 	turn atomic.Uint32
+	// breaker holds the settings of the endpoints' breakers.
+	breaker atomic.Pointer[breaker.Config]
 
 	mu        sync.Mutex
 	known     map[netip.Addr]*endpoint // list and those that left it lately
@@ -49,13 +53,14 @@ type target struct {
 	forgotten bool
 }
 
-func newTarget(b *Backends, key targetKey) *target {
+func newTarget(b *Backends, key targetKey, c breaker.Config) *target {
 	t := &target{
 		b: b, key: key, name: key.String(),
 		metrics: b.metrics.target(key.String()),
 		known:   make(map[netip.Addr]*endpoint),
 	}
 	t.list.Store(&[]*endpoint{})
+	t.breaker.Store(&c)
 	if ip, err := netip.ParseAddr(key.host); err == nil {
 		t.updateLocked([]netip.Addr{ip})
 	}
@@ -217,7 +222,6 @@ func (t *target) unresolved(cause error) error {
 // pick returns the next endpoint in turn whose breaker admits a request, those
 // not tried yet first.
 func (t *target) pick(list, tried []*endpoint) (*endpoint, ticket, bool) {
-	now := t.b.options.Now()
 	start := int(t.turn.Add(1) - 1)
 	for _, again := range [...]bool{false, true} {
 		for i := range list {
@@ -225,7 +229,7 @@ func (t *target) pick(list, tried []*endpoint) (*endpoint, ticket, bool) {
 			if slices.Contains(tried, e) != again {
 				continue
 			}
-			if ticket, ok := e.breaker.admit(now); ok {
+			if ticket, ok := e.breaker.Admit(); ok {
 				return e, ticket, true
 			}
 		}
@@ -237,21 +241,19 @@ func (t *target) pick(list, tried []*endpoint) (*endpoint, ticket, bool) {
 func (t *target) openError(list []*endpoint) error {
 	wait := time.Duration(1<<63 - 1)
 	for _, e := range list {
-		wait = min(wait, e.breaker.status().NextProbe.Sub(t.b.options.Now()))
+		wait = min(wait, e.breaker.Retry().Sub(t.b.options.Now()))
 	}
 	return &OpenError{Upstream: t.name, RetryAfter: max(wait, time.Second)}
 }
 
-func (t *target) breakers() []BreakerStatus {
+// configure replaces the settings of the breakers, of addresses to come too.
+func (t *target) configure(c breaker.Config) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := make([]BreakerStatus, 0, len(t.known))
+	t.breaker.Store(&c)
 	for _, e := range t.known {
-		s := e.breaker.status()
-		s.Backend = e.backend
-		out = append(out, s)
+		e.breaker.Configure(c)
 	}
-	return out
 }
 
 func (t *target) forget() {

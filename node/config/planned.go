@@ -18,7 +18,6 @@ func planned() []string {
 	return []string{
 		"server.max_in_flight", "server.tls",
 		"routes[].hosts", "routes[].upstreams", "routes[].balance", "routes[].health_check",
-		"routes[].breaker.failure_ratio", "routes[].breaker.window_ms",
 		"routes[].retry.methods", "routes[].retry.budget_ratio",
 		"routes[].max_body_bytes", "routes[].max_in_flight", "routes[].stream", "routes[].preserve_host", "routes[].rewrite",
 		"routes[].cors", "routes[].allow", "routes[].deny", "routes[].request_headers", "routes[].response_headers",

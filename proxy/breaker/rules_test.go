@@ -599,17 +599,17 @@ func TestStatus(t *testing.T) {
 	a, b := l.nodes[0], l.nodes[1]
 	a.play("fff")
 	s := b.group.Status()[0]
-	if s.Backend != backend || s.State != Suspect || strings.Join(s.By, " ") != "a" || !s.Since.Equal(l.now) || !s.NextProbe.IsZero() {
+	if s.Backend != backend || s.State != "suspect" || strings.Join(s.By, " ") != "a" || !s.Since.Equal(l.now) || !s.NextProbe.IsZero() {
 		t.Errorf("b: %+v", s)
 	}
 	s = a.group.Status()[0]
-	if s.State != Open || strings.Join(s.By, " ") != "a" || !s.NextProbe.Equal(l.now.Add(time.Second)) {
+	if s.State != "open" || strings.Join(s.By, " ") != "a" || !s.NextProbe.Equal(l.now.Add(time.Second)) {
 		t.Errorf("a: %+v", s)
 	}
 	_ = a.group.Override(backend, ForceOpen, time.Minute)
 	l.settle()
 	s = b.group.Status()[0]
-	if s.State != Open || s.Override != ForceOpen || s.OverrideBy != "a" || !s.OverrideUntil.Equal(l.now.Add(time.Minute)) {
+	if s.State != "open" || s.Override != ForceOpen || s.OverrideBy != "a" || !s.OverrideUntil.Equal(l.now.Add(time.Minute)) {
 		t.Errorf("b: %+v", s)
 	}
 }

@@ -60,8 +60,9 @@ type Change struct {
 // Status is a snapshot of one backend.
 type Status struct {
 	Backend string
-	// State is this node's; for a backend it does not use, what others say.
-	State State
+	// State is this node's: closed, suspect, half_open or open. For a backend it
+	// does not use it is what others say.
+	State string
 	// By lists the nodes that hold it open, this one included, sorted.
 	By []string
 	// Since is the time of this node's last transition, or of the discovery.
@@ -95,17 +96,16 @@ func (s Status) visible(of *subject) bool {
 }
 
 func (g *Group) statusLocked(s *subject, now time.Time) Status {
-	out := Status{Backend: s.backend}
-	members := g.options.Members()
-	for observer, r := range s.rows {
-		if s.openBy(observer, now) && slices.Contains(members, observer) {
-			out.By = append(out.By, observer)
-			out.State, out.Since, out.NextProbe = Open, r.since, r.probeAt
+	out := Status{Backend: s.backend, State: Closed.String()}
+	for _, m := range g.options.Members() {
+		if s.openBy(m, now) {
+			out.By = append(out.By, m)
+			out.State, out.Since, out.NextProbe = Open.String(), s.rows[m].since, s.rows[m].probeAt
 		}
 	}
 	slices.Sort(out.By)
 	if b := s.breaker; b != nil {
-		out.State, out.Since, out.NextProbe = b.state, b.since, time.Time{}
+		out.State, out.Since, out.NextProbe = b.state.String(), b.since, time.Time{}
 		if b.state == Open {
 			out.NextProbe = b.dueLocked(now).at
 		}
