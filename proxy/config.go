@@ -62,7 +62,7 @@ func (c UpstreamConfig) Validate() error {
 }
 
 func (c UpstreamConfig) validateBreaker() error {
-	joined, ok := c.Breaker.Validate().(interface{ Unwrap() []error }) //nolint:errorlint // what errors.Join returns
+	joined, ok := c.Breaker.Validate().(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}
