@@ -162,7 +162,13 @@ func TestDeadBackendUnderLoad(t *testing.T) {
 	for i := range clients {
 		wg.Go(func() {
 			for !stop.Load() {
-				f.get(f.nodes[i%3], "/")
+				resp, err := http.Get("http://" + f.nodes[i%3].Addr() + "/")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
 			}
 		})
 	}
