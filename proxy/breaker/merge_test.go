@@ -229,3 +229,40 @@ func FuzzMerge(f *testing.F) {
 		g.Status()
 	})
 }
+
+// A copy that was long on its way is held to the lifetime of the others.
+func TestShorterLifetimeWins(t *testing.T) {
+	l := newLab(t, "a", "b", "c")
+	a, b, c := l.nodes[0], l.nodes[1], l.nodes[2]
+	c.deaf = true
+	a.play("fff")
+	message := full(t, a.group)
+	a.gone, c.deaf = true, false
+	l.pass(rowTTL / 3)
+	if err := c.group.Merge(message); err != nil {
+		t.Fatal(err)
+	}
+	l.exchange(b, c)
+	l.pass(rowTTL * 2 / 3)
+	if got := c.heard("a"); got != nothing {
+		t.Errorf("c hears %d, longer than b", got)
+	}
+}
+
+// A dishonest owner that says two things under one version divides nobody.
+func TestOneVersionTwice(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	message := func(c claim) []byte {
+		return appendRow([]byte{wireVersion}, backend, "a", &row{version: 7, claim: c, expires: now.Add(rowTTL)}, now)
+	}
+	one, other := listener(func() time.Time { return now }), listener(func() time.Time { return now })
+	for _, m := range []claim{well, isOpen} {
+		_ = one.Merge(message(m))
+	}
+	for _, m := range []claim{isOpen, well} {
+		_ = other.Merge(message(m))
+	}
+	if !bytes.Equal(full(t, one), full(t, other)) {
+		t.Error("the order of arrival decides")
+	}
+}

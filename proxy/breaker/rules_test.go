@@ -669,3 +669,49 @@ func BenchmarkBreaker(b *testing.B) {
 		})
 	}
 }
+
+// Who is not a member raises no suspicion, until it is one.
+func TestStrangersRaiseNoSuspicion(t *testing.T) {
+	l := newLab(t, "a", "b", "c")
+	a, b := l.nodes[0], l.nodes[1]
+	a.play("fff")
+	state := full(t, a.group)
+	a.gone = true
+	late := l.join("d")
+	if err := late.group.Merge(state); err != nil {
+		t.Fatal(err)
+	}
+	l.want("open suspect suspect closed")
+	if b.accuserLocked(l.now) != "" {
+		t.Error("b still listens to who is gone")
+	}
+	a.gone = false
+	l.pass(time.Second)
+	l.want("open suspect suspect suspect")
+}
+
+func TestSuspicionEndsWhenTheWordIsTakenBack(t *testing.T) {
+	l := newLab(t, "a", "b", "c")
+	l.nodes[0].play("fff")
+	l.want("open suspect suspect")
+	l.nodes[0].Forget()
+	l.settle()
+	l.want("open closed closed")
+}
+
+// What was said during an outage does not count after it, though its owner has
+// not heard of the end.
+func TestTheOutageEndsForAll(t *testing.T) {
+	l := newLab(t, "a", "b", "c")
+	a, b, c := l.nodes[0], l.nodes[1], l.nodes[2]
+	c.play("ff")
+	b.play("ff")
+	l.want("open open open")
+	c.deaf = true
+	l.pass(2 * time.Second)
+	a.play("s")
+	l.want("closed closed open")
+	l.pass(time.Second)
+	b.play("ff")
+	l.want("closed closed open")
+}
