@@ -155,5 +155,5 @@ func (d *demo) heal(object string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "upstream " + u.name + " is well: an open breaker tries it within five seconds", u.heal()
+	return "upstream " + u.name + " is well: one request of the cluster tries it within some five seconds", u.heal()
 }
