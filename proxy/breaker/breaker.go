@@ -30,7 +30,7 @@ type Ticket struct {
 }
 
 // Breaker guards one backend. While it is closed and nothing is wrong a request
-// costs it two atomic loads before and two after, and no lock.
+// costs it two atomic loads before and three after, and no lock.
 type Breaker struct {
 	group    *Group
 	subject  *subject
