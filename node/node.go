@@ -97,9 +97,9 @@ type Node struct {
 // before it are undone.
 //
 //	1 logs, metrics, traces
-//	2 cluster ──▶ 3 limiter (needs the number of members)
-//	4 backends, keys ──▶ 5 snapshot ──▶ 6 data port
-//	                                └─▶ 7 admin port
+//	2 cluster ─┬─▶ 3 limiter (needs the number of members)
+//	           └─▶ 4 backends (share their breakers), keys ──▶ 5 snapshot ─┬─▶ 6 data port
+//	                                                                       └─▶ 7 admin port
 func New(opts Options) (_ *Node, err error) {
 	n := newNode(opts)
 	text, err := config.Read(n.path)
@@ -140,8 +140,10 @@ func New(opts Options) (_ *Node, err error) {
 	n.teardown.push("limiter", func(context.Context) error { return n.limiter.Close() })
 
 	n.backends = proxy.NewBackends(proxy.Options{
+		Self: n.name, Members: n.memberNames,
 		Log: n.logger, Registerer: n.registry, Now: n.now, Tracer: n.tracing.Tracer(), Inject: n.tracing.Inject,
 	})
+	n.backends.Announce(n.peer.Share("breakers", n.backends)) // must precede Join
 	n.teardown.push("backends", func(context.Context) error { n.backends.Close(); return nil })
 
 	n.keys = auth.NewKeyring(auth.KeyringOptions{Client: newKeyClient(), Log: n.logger, Registerer: n.registry})
@@ -257,9 +259,10 @@ func (n *Node) openAdmin(cfg config.Admin) error {
 	var err error
 	n.admin, err = admin.New(admin.Options{
 		Addr: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), Token: cfg.Token, Log: n.logger, Now: n.now,
-		Cluster: func() any { return n.clusterView() },
-		Config:  func() any { return n.snapshot.Load().config.Redacted() },
-		Builtin: n.adminBuiltins(),
+		Cluster:  func() any { return n.clusterView() },
+		Config:   func() any { return n.snapshot.Load().config.Redacted() },
+		Override: func(o admin.Override) error { return n.backends.Override(o.Backend, o.State, o.Hold) },
+		Builtin:  n.adminBuiltins(),
 	})
 	if err != nil {
 		return fmt.Errorf("cannot listen on admin.host, admin.port: %w", err)

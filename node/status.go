@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/go-api-gateway-pro/gateway/limiter"
-	"github.com/go-api-gateway-pro/gateway/proxy"
 )
 
 const (
@@ -17,15 +16,14 @@ const (
 // status is the row about itself that each node shows the others. Nothing is
 // decided by it.
 type status struct {
-	UptimeS  int64                 `json:"uptime_s"`
-	Mode     string                `json:"mode"`
-	Health   int                   `json:"health_score"`
-	RPS      uint64                `json:"rps"`
-	P99MS    float64               `json:"p99_ms"`
-	Errors   uint64                `json:"errors_5xx"`
-	Draining bool                  `json:"draining,omitempty"`
-	Config   configStatus          `json:"config"`
-	Breakers []proxy.BreakerStatus `json:"breakers,omitempty"`
+	UptimeS  int64        `json:"uptime_s"`
+	Mode     string       `json:"mode"`
+	Health   int          `json:"health_score"`
+	RPS      uint64       `json:"rps"`
+	P99MS    float64      `json:"p99_ms"`
+	Errors   uint64       `json:"errors_5xx"`
+	Draining bool         `json:"draining,omitempty"`
+	Config   configStatus `json:"config"`
 }
 
 // publish shares this node's row every second until ctx ends.
@@ -81,18 +79,17 @@ func (n *Node) ownStatus(r reading) status {
 		Errors:   r.errors,
 		Draining: n.draining.Load(),
 		Config:   n.configStatus(),
-		Breakers: n.failingBreakers(),
 	}
 }
 
-func (n *Node) failingBreakers() []proxy.BreakerStatus {
-	var out []proxy.BreakerStatus
-	for _, b := range n.backends.Breakers() {
-		if b.State != "closed" {
-			out = append(out, b)
-		}
+// memberNames lists the live members, this node among them.
+func (n *Node) memberNames() []string {
+	members := n.peer.Members()
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.Name
 	}
-	return out
+	return names
 }
 
 // watchDrift counts the configurations that live members run and logs when they

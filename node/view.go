@@ -1,10 +1,10 @@
 package node
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/proxy"
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 // clusterView is the answer of GET /cluster.
@@ -27,13 +27,22 @@ type memberView struct {
 	Config  configStatus `json:"config"`
 }
 
-// breakerView is one backend's breaker as the whole cluster sees it.
+// breakerView is one backend's breaker: this node's state, and who in the whole
+// cluster holds it open.
 type breakerView struct {
-	Backend   string     `json:"backend"`
-	State     string     `json:"state"`
-	By        []string   `json:"by"` // members that hold it open
-	Since     *time.Time `json:"since,omitempty"`
-	NextProbe *time.Time `json:"next_probe,omitempty"`
+	Backend   string        `json:"backend"`
+	State     string        `json:"state"`
+	By        []string      `json:"by"`
+	Since     *time.Time    `json:"since,omitempty"`
+	NextProbe *time.Time    `json:"next_probe,omitempty"`
+	Override  *overrideView `json:"override,omitempty"`
+}
+
+// overrideView is an operator's word in force.
+type overrideView struct {
+	State string    `json:"state"`
+	By    string    `json:"by"` // the node that took it
+	Until time.Time `json:"until"`
 }
 
 // clusterView composes what this node knows of the cluster.
@@ -47,35 +56,20 @@ func (n *Node) clusterView() clusterView {
 			UptimeS: s.UptimeS, Mode: s.Mode, Health: s.Health, RPS: s.RPS, P99MS: s.P99MS, Config: s.Config,
 		})
 	}
-	own := statuses[n.name]
-	own.Breakers = n.failingBreakers() // its row is up to a second old
-	statuses[n.name] = own
-	view.Breakers = n.breakerViews(statuses)
+	for _, b := range n.backends.Breakers() {
+		view.Breakers = append(view.Breakers, viewOf(b))
+	}
 	return view
 }
 
-// breakerViews lists this node's backends and those that others hold open.
-func (n *Node) breakerViews(statuses map[string]status) []breakerView {
-	views := map[string]*breakerView{}
-	for _, b := range n.backends.Breakers() {
-		views[b.Backend] = &breakerView{Backend: b.Backend, State: "closed", By: []string{}}
+func viewOf(b proxy.BreakerStatus) breakerView {
+	out := breakerView{Backend: b.Backend, State: b.State, By: b.By, Since: set(b.Since), NextProbe: set(b.NextProbe)}
+	if out.By == nil {
+		out.By = []string{} // a list in JSON, not null
 	}
-	for _, name := range slices.Sorted(maps.Keys(statuses)) {
-		for _, b := range statuses[name].Breakers {
-			v := views[b.Backend]
-			if v == nil {
-				v = &breakerView{Backend: b.Backend, By: []string{}}
-				views[b.Backend] = v
-			}
-			v.State, v.By = b.State, append(v.By, name)
-			v.Since, v.NextProbe = set(b.Since), set(b.NextProbe)
-		}
+	if b.Override != breaker.Auto {
+		out.Override = &overrideView{State: b.Override.String(), By: b.OverrideBy, Until: b.OverrideUntil}
 	}
-	out := []breakerView{}
-	for _, v := range views {
-		out = append(out, *v)
-	}
-	slices.SortFunc(out, func(a, b breakerView) int { return strings.Compare(a.Backend, b.Backend) })
 	return out
 }
 

@@ -1,19 +1,19 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 const (
@@ -31,6 +31,11 @@ const (
 type Options struct {
 	Log        zerolog.Logger
 	Registerer prometheus.Registerer
+	// Self is this node's name, Members lists the live ones, it among them. They
+	// are for the breakers, which without them are this node's own. Members must
+	// not call back.
+	Self    string
+	Members func() []string
 	// Now is the clock of the breakers. Deadlines of connections always follow
 	// the real one.
 	Now func() time.Time
@@ -76,11 +81,12 @@ func (o Options) withDefaults() Options {
 type Backends struct {
 	options Options
 
-	metrics *metrics
-	ctx     context.Context
-	cancel  context.CancelFunc
-	slots   chan struct{} // bounds the lookups under way
-	checks  chan struct{} // bounds the health checks under way
+	metrics  *metrics
+	breakers *breaker.Group
+	ctx      context.Context
+	cancel   context.CancelFunc
+	slots    chan struct{} // bounds the lookups under way
+	checks   chan struct{} // bounds the health checks under way
 
 	mu      sync.Mutex
 	targets map[targetKey]*target
@@ -90,13 +96,15 @@ type Backends struct {
 
 // NewBackends starts the background resolver; [Backends.Close] stops it.
 func NewBackends(o Options) *Backends {
+	o = o.withDefaults()
 	b := &Backends{
-		options: o.withDefaults(),
-		metrics: newMetrics(o.Registerer),
-		slots:   make(chan struct{}, resolveAtOnce),
-		checks:  make(chan struct{}, checkAtOnce),
-		targets: make(map[targetKey]*target),
+		options:  o,
+		breakers: breaker.NewGroup(breaker.Options{Self: o.Self, Now: o.Now, Members: o.Members}),
+		slots:    make(chan struct{}, resolveAtOnce),
+		checks:   make(chan struct{}, checkAtOnce),
+		targets:  make(map[targetKey]*target),
 	}
+	b.metrics = newMetrics(o.Registerer, b.breakers.Muted)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.spawn(b.run)
 	return b
@@ -114,13 +122,16 @@ func (b *Backends) spawn(f func()) bool {
 }
 
 func (b *Backends) run() {
-	ticker := time.NewTicker(resolveInterval)
-	defer ticker.Stop()
+	lookups, breakers := time.NewTicker(resolveInterval), time.NewTicker(breakerTick)
+	defer lookups.Stop()
+	defer breakers.Stop()
 	for {
 		select {
 		case <-b.ctx.Done():
 			return
-		case <-ticker.C:
+		case <-breakers.C:
+			b.breakers.Tick()
+		case <-lookups.C:
 			for _, t := range b.list() {
 				t.refresh()
 			}
@@ -155,17 +166,17 @@ func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
 	for _, w := range c.urls() {
 		// An invalid URL has no host, so that every request gets ErrNoBackend.
 		addr, _ := parseURL(w.URL)
-		u.members = append(u.members, member{target: b.target(addr), address: addr, weight: w.Weight})
+		u.members = append(u.members, member{target: b.target(addr, c.Breaker), address: addr, weight: w.Weight})
 	}
 	return u
 }
 
-func (b *Backends) target(addr address) *target {
+func (b *Backends) target(addr address, c breaker.Config) *target {
 	key := addr.key()
 	b.mu.Lock()
 	t, known := b.targets[key]
 	if !known {
-		t = newTarget(b, key)
+		t = newTarget(b, key, c)
 		b.targets[key] = t
 	}
 	b.mu.Unlock()
@@ -175,10 +186,10 @@ func (b *Backends) target(addr address) *target {
 	return t
 }
 
-// Retain puts in force what the given upstreams say about connections and health
-// checks, and forgets everything that none of them uses: series are removed and
-// idle connections closed. Requests under way on a forgotten upstream still
-// finish.
+// Retain puts in force what the given upstreams say about connections, health
+// checks and breakers, and forgets everything that none of them uses: series are
+// removed and idle connections closed. Requests under way on a forgotten upstream
+// still finish.
 func (b *Backends) Retain(in []*Upstream) {
 	keep := make(map[*target]settings, len(in))
 	for _, u := range in {
@@ -189,6 +200,7 @@ func (b *Backends) Retain(in []*Upstream) {
 			}
 			s.heedRoute(u.config, m.address)
 			keep[m.target] = s
+			m.target.configure(u.config.Breaker)
 		}
 	}
 	var gone []*target
@@ -206,16 +218,6 @@ func (b *Backends) Retain(in []*Upstream) {
 	for t, s := range keep {
 		t.apply(s)
 	}
-}
-
-// Breakers returns the state of every known endpoint, sorted by backend.
-func (b *Backends) Breakers() []BreakerStatus {
-	var out []BreakerStatus
-	for _, t := range b.list() {
-		out = append(out, t.breakers()...)
-	}
-	slices.SortFunc(out, func(x, y BreakerStatus) int { return cmp.Compare(x.Backend, y.Backend) })
-	return out
 }
 
 // Close stops resolving, closes idle connections and removes all series. It

@@ -1,147 +1,94 @@
 package proxy
 
 import (
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
-// breakerState is what a breaker does with the next request.
-type breakerState uint8
+// verdict is what one try says about its endpoint, ticket ties it to the moment
+// the try was let through.
+type (
+	verdict = breaker.Result
+	ticket  = breaker.Ticket
+)
 
 const (
-	closed   breakerState = iota // lets everything through
-	halfOpen                     // lets one trial through
-	open                         // lets nothing through
+	neutral = breaker.Neutral // nothing, such as a client that went away
+	success = breaker.Success
+	failure = breaker.Failure
 )
 
-func (s breakerState) String() string {
+// breakerTick is how often the breakers renew and forget what time demands.
+const breakerTick = time.Second
+
+// BreakerStatus is a snapshot of one backend: an endpoint's ip:port, after its
+// name and a slash if it has one, and after https:// if it is spoken to so.
+type BreakerStatus = breaker.Status
+
+// newBreaker makes an endpoint's breaker, whose transitions are counted and logged.
+func (t *target) newBreaker(backend string) *breaker.Breaker {
+	state := t.b.metrics.state.WithLabelValues(backend)
+	state.Set(0)
+	var moves [breaker.Open + 1]prometheus.Counter
+	for s := range moves {
+		moves[s] = t.b.metrics.transitions.WithLabelValues(backend, breaker.State(s).String())
+	}
+	return t.b.breakers.Add(breaker.Backend{
+		Name: backend, Upstream: t.name, Config: *t.breaker.Load(),
+		Notify: func(c breaker.Change) {
+			state.Set(gaugeOf(c.To))
+			moves[c.To].Inc()
+			t.b.options.Log.Warn().Str("backend", backend).Stringer("was", c.From).Stringer("state", c.To).
+				Str("cause", string(c.Cause)).Str("by", c.By).Msg("breaker changed")
+		},
+	})
+}
+
+// gaugeOf shows a suspect endpoint as closed, since it gets all its traffic.
+func gaugeOf(s breaker.State) float64 {
 	switch s {
-	case closed:
-		return "closed"
-	case halfOpen:
-		return "half_open"
+	case breaker.HalfOpen:
+		return 1
+	case breaker.Open:
+		return 2
 	}
-	return "open"
+	return 0
 }
 
-// verdict is what one request says about its endpoint.
-type verdict uint8
-
-const (
-	neutral verdict = iota // nothing, such as a client that went away
-	success
-	failure
-)
-
-// ticket ties a verdict to the state in which its request was let through, so
-// that a slow request from before a transition cannot undo it.
-type ticket struct{ epoch uint32 }
-
-// breaker counts the failures of one endpoint in a row. Thresholds come with
-// every call, since they belong to a configuration and the breaker outlives it.
-// A healthy endpoint costs one atomic load per call and no lock.
-type breaker struct {
-	// notify is called with the lock held, so that transitions are reported in
-	// the order they happen; it must not call back.
-	notify func(to breakerState)
-	// quiet is true while closed without a failure.
-	quiet atomic.Bool
-	epoch atomic.Uint32
-
-	mu        sync.Mutex
-	state     breakerState
-	failures  int
-	trial     bool // a trial is under way
-	since     time.Time
-	nextProbe time.Time
+// Announce sets what sends a message about breakers to every other node at once.
+// Until then, and without it, this node decides alone. It must neither block nor
+// call back.
+func (b *Backends) Announce(send func(message []byte)) {
+	b.breakers.Announce(func(message []byte) {
+		b.metrics.announced.Inc()
+		send(message)
+	})
 }
 
-func newBreaker(now time.Time, notify func(breakerState)) *breaker {
-	b := &breaker{notify: notify, since: now}
-	b.quiet.Store(true)
-	return b
+// MarshalBinary returns what this node knows of all nodes' breakers.
+func (b *Backends) MarshalBinary() ([]byte, error) { return b.breakers.MarshalBinary() }
+
+// Merge takes in what another node announced or knows. It is idempotent,
+// commutative and associative and never blocks.
+func (b *Backends) Merge(message []byte) error {
+	b.metrics.heard.Inc()
+	return b.breakers.Merge(message)
 }
 
-// admit asks for a request to be let through. Every admitted request must be
-// followed by done with the same ticket, or a trial would never end.
-func (b *breaker) admit(now time.Time) (ticket, bool) {
-	if t := (ticket{b.epoch.Load()}); b.quiet.Load() {
-		return t, true
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch {
-	case b.state == open && now.Before(b.nextProbe), b.state == halfOpen && b.trial:
-		return ticket{}, false
-	case b.state == open:
-		b.moveLocked(halfOpen, now)
-	}
-	b.trial = b.state == halfOpen
-	return ticket{b.epoch.Load()}, true
-}
+// Breakers returns the state of every endpoint in use, and of those that others
+// hold open, sorted by backend.
+func (b *Backends) Breakers() []BreakerStatus { return b.breakers.Status() }
 
-// done reports what became of an admitted request.
-func (b *breaker) done(t ticket, v verdict, now time.Time, c BreakerConfig) {
-	if v != failure && b.quiet.Load() {
-		return
+// Override lets an operator's word hold for a backend's breaker on all nodes:
+// mode is open, closed or auto, and hold, unless it is auto, more than zero and
+// at most a day. It returns [breaker.ErrUnknownBackend] for one nobody knows.
+func (b *Backends) Override(backend, mode string, hold time.Duration) error {
+	m, err := breaker.ParseMode(mode)
+	if err != nil {
+		return err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if t.epoch != b.epoch.Load() {
-		return
-	}
-	b.trial = false
-	switch v {
-	case success:
-		b.succeedLocked(now)
-	case failure:
-		b.failLocked(now, c)
-	}
-}
-
-func (b *breaker) succeedLocked(now time.Time) {
-	b.failures = 0
-	if b.state != closed {
-		b.moveLocked(closed, now)
-	}
-	b.quiet.Store(true)
-}
-
-func (b *breaker) failLocked(now time.Time, c BreakerConfig) {
-	b.failures++
-	b.quiet.Store(false)
-	if b.state == halfOpen || b.failures >= c.Failures {
-		b.nextProbe = now.Add(time.Duration(c.OpenMS) * time.Millisecond)
-		b.moveLocked(open, now)
-	}
-}
-
-func (b *breaker) moveLocked(to breakerState, now time.Time) {
-	b.state, b.since = to, now
-	b.epoch.Add(1)
-	b.notify(to)
-}
-
-// BreakerStatus is a snapshot of one breaker.
-type BreakerStatus struct {
-	// Backend is the endpoint's ip:port, after its name and a slash if it has
-	// one, and after https:// if it is spoken to so.
-	Backend string
-	// State is closed, open or half_open.
-	State string
-	// Since is the time of the last transition, or of the endpoint's discovery.
-	Since time.Time
-	// NextProbe is the time of the next trial; zero unless open.
-	NextProbe time.Time
-}
-
-func (b *breaker) status() BreakerStatus {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := BreakerStatus{State: b.state.String(), Since: b.since}
-	if b.state == open {
-		s.NextProbe = b.nextProbe
-	}
-	return s
+	return b.breakers.Override(backend, m, hold)
 }

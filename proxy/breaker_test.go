@@ -1,85 +1,150 @@
 package proxy
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
-// breakerScript plays letters: s, f, n admit a request and end it with success,
-// failure or neutral; a admits one and leaves it; S, F end the oldest left one;
-// x expects a refusal; w waits a second.
-func breakerScript(t *testing.T, script, want string) {
+// What one node announces another one hears of, counts, logs and acts upon.
+func TestBreakersAreShared(t *testing.T) {
+	up := newBackend(t, always(status(503)))
+	log, reg := &bytes.Buffer{}, prometheus.NewRegistry()
+	members := func() []string { return []string{"a", "b"} }
+	a := newTestBackends(t, Options{Self: "a", Members: members})
+	b := newTestBackends(t, Options{Self: "b", Members: members, Log: zerolog.New(log), Registerer: reg})
+	var messages [][]byte
+	a.Announce(func(m []byte) { messages = append(messages, m) })
+	ua, ub := a.Upstream(configFor(up.url)), b.Upstream(configFor(up.url))
+	for range 5 {
+		forward(t, ua, newExchange(t, get("/")))
+	}
+	for _, m := range messages {
+		if err := b.Merge(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(state string, by ...string) {
+		t.Helper()
+		if s := b.Breakers()[0]; s.Backend != up.addr || s.State != state || strings.Join(s.By, " ") != strings.Join(by, " ") {
+			t.Fatalf("got %+v, want %s by %v", s, state, by)
+		}
+	}
+	want("suspect", "a")
+	forward(t, ub, newExchange(t, get("/")))
+	want("open", "a", "b")
+	if got := len(up.received()); got != 6 {
+		t.Errorf("the upstream got %d requests, want 6", got)
+	}
+	if !strings.Contains(log.String(), `"state":"open","cause":"suspicion","by":"a"`) {
+		t.Errorf("the log says %s", log)
+	}
+	if got := metricValue(t, reg, "gateway_breaker_announcements_total", "received"); got != float64(len(messages)) {
+		t.Errorf("%v messages counted, want %d", got, len(messages))
+	}
+	if got := metricValue(t, reg, "gateway_breaker_transitions_total", "open"); got != 1 {
+		t.Errorf("%v openings counted", got)
+	}
+	if got := metricValue(t, reg, "gateway_breaker_state", up.addr); got != 2 {
+		t.Errorf("the gauge is %v", got)
+	}
+}
+
+// The exchange of full states tells a late node the same.
+func TestFullStateOfBreakers(t *testing.T) {
+	up := newBackend(t, always(status(503)))
+	members := func() []string { return []string{"a", "b"} }
+	a := newTestBackends(t, Options{Self: "a", Members: members})
+	b := newTestBackends(t, Options{Self: "b", Members: members})
+	u := a.Upstream(configFor(up.url))
+	for range 5 {
+		forward(t, u, newExchange(t, get("/")))
+	}
+	state, err := a.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Merge(state); err != nil {
+		t.Fatal(err)
+	}
+	b.Upstream(configFor(up.url)) // heard of before it was used
+	if s := b.Breakers()[0]; s.State != "suspect" {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// metricValue returns the value of the series that has the label's value.
+func metricValue(t *testing.T, reg *prometheus.Registry, name, label string) float64 {
 	t.Helper()
-	now := time.Unix(0, 0)
-	var moves []string
-	b := newBreaker(now, func(to breakerState) { moves = append(moves, to.String()) })
-	c := BreakerConfig{Failures: 3, OpenMS: 1000}
-	verdicts := map[rune]verdict{'s': success, 'f': failure, 'n': neutral, 'S': success, 'F': failure}
-	var left []ticket
-	for i, op := range script {
-		switch op {
-		case 'w':
-			now = now.Add(time.Second)
-		case 'S', 'F':
-			b.done(left[0], verdicts[op], now, c)
-			left = left[1:]
-		default:
-			ticket, ok := b.admit(now)
-			if ok == (op == 'x') {
-				t.Fatalf("%s[%d]: admitted %v in state %s", script, i, ok, b.status().State)
-			}
-			if op == 'a' {
-				left = append(left, ticket)
-			} else if ok {
-				b.done(ticket, verdicts[op], now, c)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			for _, l := range m.Label {
+				if f.GetName() == name && l.GetValue() == label {
+					return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				}
 			}
 		}
 	}
-	if got := strings.Join(moves, " "); got != want {
-		t.Errorf("%s: got %q, want %q", script, got, want)
+	t.Fatalf("no %s of %s", name, label)
+	return 0
+}
+
+func TestOverrideOfABackend(t *testing.T) {
+	up := newBackend(t, always(ok))
+	b := newTestBackends(t, Options{})
+	u := b.Upstream(configFor(up.url))
+	if err := b.Override(up.addr, "open", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	var open *OpenError
+	if _, err := u.Forward(t.Context(), newExchange(t, get("/"))); !errors.As(err, &open) || open.RetryAfter < 50*time.Second {
+		t.Errorf("got %v, want to come back in a minute", err)
+	}
+	if err := b.Override(up.addr, "auto", 0); err != nil {
+		t.Fatal(err)
+	}
+	forward(t, u, newExchange(t, get("/")))
+	if err := b.Override(up.addr, "shut", time.Minute); err == nil || !strings.Contains(err.Error(), "must be one of open, closed, auto") {
+		t.Errorf("got %v", err)
+	}
+	if err := b.Override("nobody:80", "open", time.Minute); !errors.Is(err, breaker.ErrUnknownBackend) {
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestBreaker(t *testing.T) {
-	f := func(script, want string) { t.Helper(); breakerScript(t, script, want) }
-	f("ssss", "")
-	f("ffsff", "")
-	f("fff", "open")
-	f("fffxx", "open")
-	f("fnfnf", "open")
-	f("fffws", "open half_open closed")
-	f("fffwaxSs", "open half_open closed")
-	f("fffwfxx", "open half_open open")
-	f("fffwfwss", "open half_open open half_open closed")
-	f("fffwns", "open half_open closed")
-	f("afffSx", "open")                     // a late success does not close
-	f("aafffwsFs", "open half_open closed") // a late failure does not count
-	f("fffwsffs", "open half_open closed")  // the count starts afresh
-	f("aaaFFSsff", "")                      // a success among failures clears
-	f("fffwaxxFxw", "open half_open open")  // one trial at a time
-	f("fffwfws", "open half_open open half_open closed")
-}
-
-func TestBreakerStatus(t *testing.T) {
-	now := time.Unix(100, 0)
-	b := newBreaker(now, func(breakerState) {})
-	if s := b.status(); s.State != "closed" || !s.Since.Equal(now) || !s.NextProbe.IsZero() {
-		t.Errorf("got %+v", s)
-	}
-	ticket, _ := b.admit(now)
-	b.done(ticket, failure, now.Add(time.Second), BreakerConfig{Failures: 1, OpenMS: 2000})
-	if s := b.status(); s.State != "open" || !s.Since.Equal(now.Add(time.Second)) || !s.NextProbe.Equal(now.Add(3*time.Second)) {
-		t.Errorf("got %+v", s)
+// A reload changes the settings of breakers that live on.
+func TestRetainConfiguresBreakers(t *testing.T) {
+	up := newBackend(t, always(status(503)))
+	b := newTestBackends(t, Options{})
+	u := b.Upstream(configFor(up.url))
+	forward(t, u, newExchange(t, get("/")))
+	u = b.Upstream(configFor(up.url, func(c *UpstreamConfig) { c.Breaker.Failures = 2 }))
+	b.Retain([]*Upstream{u})
+	forward(t, u, newExchange(t, get("/")))
+	if s := b.Breakers()[0]; s.State != "open" {
+		t.Errorf("got %+v, want the new threshold and the old count", s)
 	}
 }
 
-func BenchmarkBreaker(b *testing.B) {
-	now := time.Now()
-	br := newBreaker(now, func(breakerState) {})
-	b.ReportAllocs()
-	for b.Loop() {
-		ticket, _ := br.admit(now)
-		br.done(ticket, success, now, BreakerConfig{Failures: 5})
+func TestFailureRatioOpens(t *testing.T) {
+	up := newBackend(t, func(n int, _ string) string { return []string{ok, status(502)}[n%2] })
+	b := newTestBackends(t, Options{})
+	u := b.Upstream(configFor(up.url, func(c *UpstreamConfig) { c.Breaker.FailureRatio = 0.4 }))
+	for range 9 {
+		forward(t, u, newExchange(t, get("/")))
+	}
+	if s := b.Breakers()[0]; s.State != "open" {
+		t.Errorf("got %+v after every second request failed", s)
 	}
 }

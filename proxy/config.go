@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
@@ -28,9 +29,10 @@ type UpstreamConfig struct {
 	// PreserveHost passes the client's Host header on.
 	PreserveHost bool `yaml:"preserve_host"`
 	// TimeoutMS bounds a request with all its tries, in milliseconds.
-	TimeoutMS int           `yaml:"timeout_ms"`
-	Retry     RetryConfig   `yaml:"retry"`
-	Breaker   BreakerConfig `yaml:"breaker"`
+	TimeoutMS int         `yaml:"timeout_ms"`
+	Retry     RetryConfig `yaml:"retry"`
+	// Breaker must be the same wherever an upstream is named.
+	Breaker breaker.Config `yaml:"breaker"`
 	// Connections and HealthCheck belong to the upstream: where several routes
 	// name it, those that leave them out share those of the one that does not.
 	Connections    *ConnectionsConfig `yaml:"connections"`
@@ -67,14 +69,6 @@ type RetryConfig struct {
 	BudgetRatio float64 `yaml:"budget_ratio"`
 }
 
-// BreakerConfig says when an endpoint is left out.
-type BreakerConfig struct {
-	// Failures in a row open the breaker.
-	Failures int `yaml:"failures"`
-	// OpenMS is how long it stays open before one trial request.
-	OpenMS int `yaml:"open_ms"`
-}
-
 // ConnectionsConfig bounds what one address has to bear.
 type ConnectionsConfig struct {
 	// Max is how many connections an address gets, which is how many requests it
@@ -105,7 +99,6 @@ const (
 	maxTimeoutMS   = 3_600_000
 	maxAttempts    = 10
 	maxBackoffMS   = 60_000
-	maxFailures    = 1_000
 	maxWeight      = 1_000
 	maxUpstreams   = 100
 	maxConnections = 100_000
@@ -122,7 +115,7 @@ func DefaultUpstreamConfig() UpstreamConfig {
 			Methods:  []string{"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"},
 			Statuses: []int{fasthttp.StatusBadGateway, fasthttp.StatusServiceUnavailable, fasthttp.StatusGatewayTimeout},
 		},
-		Breaker: BreakerConfig{Failures: 5, OpenMS: 5_000},
+		Breaker: breaker.DefaultConfig(),
 	}
 }
 
@@ -134,12 +127,23 @@ func (c UpstreamConfig) Validate() error {
 		checkStripPrefix(c.StripPrefix),
 		checkRange("timeout_ms", c.TimeoutMS, 1, maxTimeoutMS),
 		c.Retry.validate(),
-		checkRange("breaker.failures", c.Breaker.Failures, 1, maxFailures),
-		checkRange("breaker.open_ms", c.Breaker.OpenMS, 1, maxTimeoutMS),
+		c.validateBreaker(),
 		c.Connections.validate(),
 		c.HealthCheck.validate(),
 		c.RequestHeaders.validate("request_headers"),
 	)
+}
+
+func (c UpstreamConfig) validateBreaker() error {
+	joined, ok := c.Breaker.Validate().(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	var errs []error
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, fmt.Errorf("breaker.%w", err))
+	}
+	return errors.Join(errs...)
 }
 
 // urls lists the route's upstreams, whichever of the two keys holds them.
@@ -170,6 +174,18 @@ func (c UpstreamConfig) checkURLs() error {
 		seen[a.key()] = i
 	}
 	return errors.Join(errs...)
+}
+
+// Targets names the upstreams that requests may go to: scheme, host and port,
+// which is what connections and breakers belong to. An invalid URL has none.
+func (c UpstreamConfig) Targets() []string {
+	var out []string
+	for _, w := range c.urls() {
+		if a, err := parseURL(w.URL); err == nil {
+			out = append(out, a.key().String())
+		}
+	}
+	return out
 }
 
 func inField(field string, err error) error {

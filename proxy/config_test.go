@@ -70,13 +70,15 @@ func TestUpstreamConfigValidate(t *testing.T) {
 	f(`request_headers.add.X: must be text without line breaks`, rules(nil, map[string]string{"X": "a\nb"}))
 	f(`request_headers.add.X: must be text without line breaks`, rules(nil, map[string]string{"X": ""}))
 	f("breaker.failures: ", func(c *UpstreamConfig) { c.Breaker.Failures = 0 })
+	f("breaker.failure_ratio: ", func(c *UpstreamConfig) { c.Breaker.FailureRatio = 2 })
+	f("breaker.window_ms: ", func(c *UpstreamConfig) { c.Breaker.WindowMS = 1 })
 	f("breaker.open_ms: ", func(c *UpstreamConfig) { c.Breaker.OpenMS = 0 })
 }
 
 func TestUpstreamConfigReportsAllProblems(t *testing.T) {
 	err := UpstreamConfig{URL: "http://u:secret@x"}.Validate()
-	if err == nil || strings.Count(err.Error(), "\n") != 4 {
-		t.Errorf("got %v, want five problems", err)
+	if err == nil || strings.Count(err.Error(), "\n") != 5 {
+		t.Errorf("got %v, want six problems", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error shows the password: %v", err)

@@ -28,8 +28,11 @@
 // of it was written; within a budget that all routes of an upstream share. A connection the upstream closed while idle is looked at before a
 // request that cannot be repeated is written to it.
 //
+// Nodes tell each other what they find out about endpoints (package breaker);
+// [Backends] is the state they exchange.
+//
 // When things fail: an endpoint that fails several times in a row is left out
-// until one trial request succeeds ([ErrOpen] once all are out); a resolver
+// until one trial request of the cluster succeeds ([ErrOpen] once all are out); a resolver
 // that fails leaves the last addresses in use ([ErrNoBackend] only if there
 // never were any); a silent upstream ends at the deadline ([ErrTimeout]);
 // everything else is [ErrUpstream].

@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 const (
@@ -32,7 +33,7 @@ type endpoint struct {
 	backend string // addr with the upstream's name, for people
 	client  *fasthttp.HostClient
 	tls     *tls.Config
-	breaker *breaker
+	breaker *breaker.Breaker
 	// gate counts the tries under way, each on a connection of its own.
 	gate gate
 	// id is what balance: hash knows the endpoint by.
@@ -69,17 +70,7 @@ func newEndpoint(t *target, ip netip.Addr) *endpoint {
 		WriteBufferSize:     bufferSize,
 		ConnPoolStrategy:    fasthttp.LIFO,
 	}
-	state := t.b.metrics.state.WithLabelValues(e.backend)
-	state.Set(0)
-	var moves [3]prometheus.Counter
-	for s := closed; s <= open; s++ {
-		moves[s] = t.b.metrics.transitions.WithLabelValues(e.backend, s.String())
-	}
-	e.breaker = newBreaker(t.b.options.Now(), func(to breakerState) {
-		state.Set(float64(to))
-		moves[to].Inc()
-		t.b.options.Log.Warn().Str("backend", e.backend).Stringer("state", to).Msg("breaker changed")
-	})
+	e.breaker = t.newBreaker(e.backend)
 	if t.stopChecks != nil {
 		e.judge(true) // until found otherwise
 	}
@@ -109,9 +100,10 @@ func (e *endpoint) dial(addr string, remaining time.Duration) (net.Conn, error) 
 	return newConn(secure, raw), nil
 }
 
-// forget closes idle connections and removes the endpoint's series. Tries under
+// forget closes idle connections and removes the endpoint's breaker and series. Tries under
 // way finish; their connections go when they have been idle.
 func (e *endpoint) forget() {
 	e.client.CloseIdleConnections()
+	e.breaker.Forget()
 	e.target.b.metrics.forgetBackend(e.backend)
 }

@@ -115,7 +115,7 @@ func (f *forwarding) next() (t ticket, err error) {
 func (u *Upstream) openError(v *view) error {
 	wait := time.Duration(1<<63 - 1)
 	for _, s := range v.slots {
-		wait = min(wait, s.breaker.status().NextProbe.Sub(u.backends.options.Now()))
+		wait = min(wait, s.breaker.Retry().Sub(u.backends.options.Now()))
 	}
 	return &OpenError{Upstream: u.Name(), RetryAfter: max(wait, time.Second)}
 }
@@ -136,7 +136,7 @@ func (f *forwarding) try(s *slot, t ticket) {
 	f.result.Upstream = s.addr
 	f.last = tripResult{outcome: aborted}
 	defer func() {
-		s.breaker.done(t, f.last.verdict(), f.backends.options.Now(), f.config.Breaker)
+		s.breaker.Done(t, f.last.verdict())
 	}()
 	span := f.startSpan(s)
 	f.setTarget(f.x, s.member.address)

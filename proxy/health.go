@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,6 +102,7 @@ func (t *target) heed(ctx context.Context, e *endpoint, result error) {
 		return
 	}
 	t.metrics.check(result == nil)
+	defer t.tellLocked(e)
 	if (result != nil) == e.sick.Load() {
 		e.streak = 0
 		return
@@ -114,6 +116,20 @@ func (t *target) heed(ctx context.Context, e *endpoint, result error) {
 		line = t.b.options.Log.Warn().Err(result)
 	}
 	line.Str("backend", e.backend).Bool("healthy", result == nil).Msg("health checks turned")
+}
+
+// tellLocked passes the verdict on e to its breaker, and so to the other nodes.
+// Where nobody is healthy all verdicts are withdrawn: then the checks are more
+// likely to be wrong, and a breaker would stop what is tried in spite of them.
+func (t *target) tellLocked(e *endpoint) {
+	list := *t.list.Load()
+	if slices.ContainsFunc(list, func(e *endpoint) bool { return !e.sick.Load() }) {
+		e.breaker.Health(!e.sick.Load())
+		return
+	}
+	for _, e := range list {
+		e.breaker.Health(true)
+	}
 }
 
 // judge is where the verdict of the health checks takes effect.

@@ -241,6 +241,7 @@ func TestHealthChecksFollowTheConfiguration(t *testing.T) {
 		without.HealthCheck = nil
 		other := b.Upstream(without)
 		b.Retain([]*Upstream{other})
+		time.Sleep(5 * time.Second) // all of the traffic has returned
 		if got := servedBy(t, other); got != wardA+" "+wardB {
 			t.Errorf("without checks served by %q", got)
 		}

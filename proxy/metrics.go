@@ -15,9 +15,24 @@ type metrics struct {
 	checks      *prometheus.CounterVec
 	exhausted   *prometheus.CounterVec
 	panics      *prometheus.CounterVec
+	announced   prometheus.Counter
+	heard       prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, muted func() bool) *metrics {
+	announcements := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_breaker_announcements_total",
+		Help: "Messages about breakers, sent to all other nodes or received, exchanges of full states included.",
+	}, []string{"direction"})
+	silent := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gateway_breaker_muted",
+		Help: "Whether this node keeps its breakers to itself (1), since everything fails here while others report success.",
+	}, func() float64 {
+		if muted() {
+			return 1
+		}
+		return 0
+	})
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gateway_upstream_requests_total",
@@ -35,6 +50,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "gateway_breaker_transitions_total",
 			Help: "Transitions of an endpoint's breaker.",
 		}, []string{"backend", "to"}),
+		announced: announcements.WithLabelValues("sent"),
+		heard:     announcements.WithLabelValues("received"),
 	}
 	m.healthy = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "gateway_upstream_healthy",
@@ -53,7 +70,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Help: "Endpoints picked against the health checks, which found none healthy.",
 	}, []string{"upstream"})
 	if r != nil {
-		r.MustRegister(m.requests, m.retries, m.state, m.transitions, m.healthy, m.checks, m.exhausted, m.panics)
+		r.MustRegister(m.requests, m.retries, m.state, m.transitions, m.healthy, m.checks, m.exhausted, m.panics,
+			announcements, silent)
 	}
 	return m
 }

@@ -109,6 +109,7 @@ func (t *target) stopChecksLocked() {
 	t.stopChecks = nil
 	for _, e := range t.known {
 		e.sick.Store(false)
+		e.breaker.Health(true)
 		t.b.metrics.healthy.DeleteLabelValues(e.backend)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 type targetKey struct {
@@ -45,6 +47,8 @@ type target struct {
 	list   atomic.Pointer[[]*endpoint]
 	budget *budget      // of retries
 	wait   atomic.Int64 // for a connection, in nanoseconds
+	// breaker holds the settings of the endpoints' breakers.
+	breaker atomic.Pointer[breaker.Config]
 
 	mu         sync.Mutex
 	settings   settings
@@ -56,7 +60,7 @@ type target struct {
 	forgotten  bool
 }
 
-func newTarget(b *Backends, key targetKey) *target {
+func newTarget(b *Backends, key targetKey, c breaker.Config) *target {
 	t := &target{
 		b: b, key: key, name: key.String(),
 		metrics:  b.metrics.target(key.String()),
@@ -66,6 +70,7 @@ func newTarget(b *Backends, key targetKey) *target {
 	}
 	t.wait.Store(int64(time.Duration(t.settings.connections.WaitMS) * time.Millisecond))
 	t.list.Store(&[]*endpoint{})
+	t.breaker.Store(&c)
 	if ip, err := netip.ParseAddr(key.host); err == nil {
 		t.updateLocked([]netip.Addr{ip})
 	}
@@ -224,16 +229,14 @@ func (t *target) unresolved(cause error) error {
 	return fmt.Errorf("cannot resolve %s: %w: %w", t.key.host, ErrNoBackend, cause)
 }
 
-func (t *target) breakers() []BreakerStatus {
+// configure replaces the settings of the breakers, of addresses to come too.
+func (t *target) configure(c breaker.Config) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := make([]BreakerStatus, 0, len(t.known))
+	t.breaker.Store(&c)
 	for _, e := range t.known {
-		s := e.breaker.status()
-		s.Backend = e.backend
-		out = append(out, s)
+		e.breaker.Configure(c)
 	}
-	return out
 }
 
 func (t *target) forget() {

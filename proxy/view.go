@@ -104,7 +104,6 @@ func (f *forwarding) pick(v *view) (*slot, ticket, bool) {
 	if panicking {
 		v.slots[0].target.metrics.panics.Inc()
 	}
-	now := f.backends.options.Now()
 	for want := fresh; want < unfit; want++ {
 		candidates := stack[:0]
 		for _, s := range v.slots {
@@ -114,7 +113,7 @@ func (f *forwarding) pick(v *view) (*slot, ticket, bool) {
 		}
 		for len(candidates) > 0 {
 			i := f.choose(v, candidates, d)
-			if ticket, ok := candidates[i].breaker.admit(now); ok {
+			if ticket, ok := candidates[i].breaker.Admit(); ok {
 				return candidates[i], ticket, true
 			}
 			candidates = slices.Delete(candidates, i, i+1)

@@ -147,7 +147,7 @@ func (d *demo) fail(object string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "upstream " + u.name + " answers 503: five in a row open a node's breaker, then it is not asked any more", u.fail()
+	return "upstream " + u.name + " answers 503: five in a row, or two on each of two nodes, open its breaker on all nodes", u.fail()
 }
 
 func (d *demo) heal(object string) (string, error) {
@@ -155,5 +155,5 @@ func (d *demo) heal(object string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "upstream " + u.name + " is well: an open breaker tries it within five seconds", u.heal()
+	return "upstream " + u.name + " is well: one request of the cluster tries it within some five seconds", u.heal()
 }

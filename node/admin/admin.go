@@ -29,9 +29,11 @@ type Options struct {
 	Token   string // "": loopback only (the configuration's check) and read-only
 	Log     zerolog.Logger
 	Now     func() time.Time
-	Cluster func() any                  // GET /cluster
-	Config  func() any                  // GET /config
-	Builtin map[string]http.HandlerFunc // built-in endpoints moved here
+	Cluster func() any // GET /cluster
+	Config  func() any // GET /config
+	// Override is POST /cluster/breakers; its error may wrap breaker.ErrUnknownBackend.
+	Override func(Override) error
+	Builtin  map[string]http.HandlerFunc // built-in endpoints moved here
 }
 
 // Server is a bound admin port.
@@ -98,6 +100,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /logout", s.door.logout)
 	mux.HandleFunc("GET /cluster", s.json(s.opts.Cluster))
 	mux.HandleFunc("GET /config", s.json(s.opts.Config))
+	mux.HandleFunc("POST /cluster/breakers", s.override)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

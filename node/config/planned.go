@@ -17,7 +17,6 @@ func isPlanned(path string) bool {
 func planned() []string {
 	return []string{
 		"server.tls",
-		"routes[].breaker.failure_ratio", "routes[].breaker.window_ms",
 		"routes[].stream",
 	}
 }

@@ -100,7 +100,8 @@ func TestRefusedConfigIsVisible(t *testing.T) {
 	})
 }
 
-// What one node finds out about a backend is shown by the others.
+// What one node finds out about a backend is shown by the others, who look for
+// themselves with their next request.
 func TestOpenBreakerIsVisible(t *testing.T) {
 	c := startTrio(t)
 	c.failing.Store(true)
@@ -109,7 +110,7 @@ func TestOpenBreakerIsVisible(t *testing.T) {
 	}
 	c.eventually("the breaker on another node", func() bool {
 		for _, b := range c.view(c.nodes[2]).Breakers {
-			if b.State == "open" && slices.Contains(b.By, c.nodes[0].Name()) {
+			if b.State == "suspect" && slices.Contains(b.By, c.nodes[0].Name()) {
 				return true
 			}
 		}

@@ -80,9 +80,15 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 // start runs one node; it stops with the test at the latest.
 func (c *trio) start(i int, binds []string) *member {
 	c.t.Helper()
+	return c.run(i, routes, map[string]string{
+		"REDIS": c.redis.Addr(), "BIND": binds[i], "UPSTREAM": c.upstream.URL, "JOIN": binds[(i+1)%len(binds)],
+	})
+}
+
+func (c *trio) run(i int, text string, env map[string]string) *member {
+	c.t.Helper()
 	m := &member{logs: &buffer{}, stopped: make(chan struct{}), path: filepath.Join(c.t.TempDir(), "config.yaml")}
-	m.write(c.t, routes)
-	env := map[string]string{"REDIS": c.redis.Addr(), "BIND": binds[i], "UPSTREAM": c.upstream.URL, "JOIN": binds[(i+1)%len(binds)]}
+	m.write(c.t, text)
 	var err error
 	m.Node, err = node.New(node.Options{
 		Path: m.path, Log: m.logs, Version: "test",
@@ -134,6 +140,7 @@ type view struct {
 	Breakers []struct {
 		Backend, State string
 		By             []string
+		Override       *struct{ State, By string }
 	}
 }
 
