@@ -56,7 +56,9 @@ type Peer struct {
 	join    []string
 	rejoin  time.Duration
 	log     zerolog.Logger
+	quiet   zerolog.Logger         // for what others can provoke: a bounded number of lines
 	list    *memberlist.Memberlist // nil: a cluster of one
+	keys    *memberlist.Keyring    // nil: not encrypted
 	table   *table
 	states  states
 	mail    *mail
@@ -68,6 +70,8 @@ type Peer struct {
 	over    chan struct{} // closed when Leave waits no longer
 	workers sync.WaitGroup
 	joined  chan struct{} // closed after the first round of joining
+
+	rotating sync.Mutex // one change of keys at a time
 
 	life    sync.Mutex // guards the fields below
 	joining bool
@@ -123,6 +127,7 @@ func newPeer(o Options) *Peer {
 		join:    o.Config.Join,
 		rejoin:  o.rejoin,
 		log:     o.Log,
+		quiet:   limited(o.Log),
 		table:   newTable(Member{Name: o.Name, Version: o.Version, Self: true, Since: now()}, now),
 		metrics: newMetrics(),
 		joined:  make(chan struct{}),
@@ -159,21 +164,21 @@ func (p *Peer) listen(o Options) error {
 }
 
 func (p *Peer) settings(o Options) (*memberlist.Config, error) {
-	key, err := o.Config.key()
-	if err != nil {
-		return nil, fmt.Errorf("cannot use secret key: %w", err)
+	var err error
+	if p.keys, err = newRing(o.Config.SecretKey); err != nil {
+		return nil, fmt.Errorf("cannot use secret_key: %w", err)
 	}
 	conf := memberlist.DefaultLANConfig()
 	if err := setAddrs(conf, o.Config); err != nil {
 		return nil, err
 	}
 	d := delegate{p: p, meta: []byte(o.Version)}
-	conf.Name, conf.Label, conf.SecretKey = o.Name, o.Config.Label, key
+	conf.Name, conf.Label, conf.Keyring = o.Name, o.Config.Label, p.keys
 	conf.Transport, conf.Delegate, conf.Events = o.Transport, d, d
 	conf.TCPTimeout, conf.PushPullInterval = tcpTimeout, pushPull
 	conf.DeadNodeReclaimTime = reclaimName
 	conf.EnableCompression = false // payloads are tiny: it would cost more than it saves
-	conf.Logger = log.New(newLogWriter(o.Log), "", 0)
+	conf.Logger = log.New(newLogWriter(o.Log, p.metrics.refused), "", 0)
 	if o.tune != nil {
 		o.tune(conf)
 	}

@@ -35,7 +35,7 @@ func quick(conf *memberlist.Config) {
 
 func options(name string, join ...string) Options {
 	return Options{
-		Config:  Config{Bind: "127.0.0.1:0", Label: "test", SecretKey: testKey, Join: join},
+		Config:  Config{Bind: "127.0.0.1:0", Label: "test", SecretKey: Keys{testKey}, Join: join},
 		Name:    name,
 		Version: "v-" + name,
 		Log:     zerolog.Nop(),
@@ -206,7 +206,7 @@ func TestCrashIsNoticedAndPeerReturns(t *testing.T) {
 
 // A cluster must not grow by those who were not meant.
 func TestStrangersAreRefused(t *testing.T) {
-	f := func(what string, change func(*Config)) {
+	f := func(what, reason string, change func(*Config)) {
 		t.Helper()
 		home := start(t, options("home"))
 		reg := prometheus.NewRegistry()
@@ -221,10 +221,13 @@ func TestStrangersAreRefused(t *testing.T) {
 		if got := count(t, stranger.metrics.joinFailures); got < 1 {
 			t.Errorf("%s: got %v join failures, want at least 1", what, got)
 		}
+		eventually(t, "the refusal is counted", func() bool {
+			return count(t, home.metrics.refused.WithLabelValues(reason)) > 0
+		})
 	}
-	f("other key", func(c *Config) { c.SecretKey = "another passphrase, also long" })
-	f("no key", func(c *Config) { c.SecretKey = "" })
-	f("other label", func(c *Config) { c.Label = "foreign" })
+	f("other key", "key", func(c *Config) { c.SecretKey = Keys{"another passphrase, also long"} })
+	f("no key", "key", func(c *Config) { c.SecretKey = nil })
+	f("other label", "label", func(c *Config) { c.Label = "foreign" })
 }
 
 func TestJoinIsBounded(t *testing.T) {
@@ -325,6 +328,7 @@ func TestMetrics(t *testing.T) {
 		"gateway_cluster_members":             1,
 		"gateway_cluster_health_score":        1,
 		"gateway_cluster_messages_total":      2,
+		"gateway_cluster_refused_total":       4,
 		"gateway_cluster_dropped_total":       1,
 		"gateway_cluster_join_failures_total": 1,
 	}

@@ -88,7 +88,8 @@ func (p *Peer) snapshot() []byte {
 func (p *Peer) mergeSnapshot(buf []byte) {
 	parts, err := decodeParts(buf)
 	if err != nil {
-		p.log.Warn().Err(err).Int("bytes", len(buf)).Msg("cannot decode shared state")
+		p.metrics.refused.WithLabelValues(refusedState).Inc()
+		p.quiet.Warn().Err(err).Int("bytes", len(buf)).Msg("cannot decode shared state")
 		return
 	}
 	for _, part := range parts {
@@ -103,6 +104,7 @@ func (p *Peer) merge(in part) {
 		return
 	}
 	if err := s.Merge(in.data); err != nil {
-		p.log.Warn().Err(err).Str("state", in.key).Int("bytes", len(in.data)).Msg("cannot merge shared state")
+		p.metrics.refused.WithLabelValues(refusedState).Inc()
+		p.quiet.Warn().Err(err).Str("state", in.key).Int("bytes", len(in.data)).Msg("cannot merge shared state")
 	}
 }

@@ -134,3 +134,30 @@ func TestLeavingNodeIsForgotten(t *testing.T) {
 		t.Errorf("gateway_cluster_members is %s", got)
 	}
 }
+
+// The key is replaced in the files of a running cluster, one step after the
+// other on every node, and nobody refuses anybody on the way.
+func TestGossipKeyIsReplacedByReload(t *testing.T) {
+	const first, second = "the-first-key-of-the-trio", "the-second-key-of-the-trio"
+	c := startTrio(t)
+	for step, keys := range []string{first + ", " + second, second + ", " + first, second} {
+		for _, m := range c.nodes {
+			m.write(t, strings.Replace(routes, "secret_key: "+first, "secret_key: ["+keys+"]", 1))
+			c.eventually("the keys in use", func() bool {
+				return strings.Count(m.logs.String(), "gossip keys replaced") == step+1
+			})
+		}
+	}
+	c.nodes[2].stop()
+	<-c.nodes[2].stopped
+	c.nodes = c.nodes[:2]
+	c.eventually("word of a leave under the new key", func() bool { return c.everyoneSees(2) })
+	for _, m := range c.nodes {
+		if got := c.metric(m, `gateway_cluster_refused_total{reason="key"}`); got != "0" {
+			t.Errorf("%s refused %s messages for their key", m.Name(), got)
+		}
+		if logs := m.logs.String(); strings.Contains(logs, first) || strings.Contains(logs, second) {
+			t.Error("a key is in the log")
+		}
+	}
+}
