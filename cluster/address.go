@@ -41,12 +41,19 @@ func setAddrs(conf *memberlist.Config, c Config) error {
 }
 
 // reachable picks the address others most likely reach this machine at: the one
-// that routes to a peer, else a private one, else any but loopback. Loopback is
-// the answer of a machine without a network.
-func reachable(peers []string) netip.Addr {
-	for _, peer := range peers {
-		if ip, ok := routeTo(peer); ok {
-			return ip
+// that routes to a join peer, else a private one, else any but loopback. Loopback
+// is the answer of a machine without a network. It takes three seconds at most;
+// where no name can be looked up in them, settle sees to it later.
+func reachable(join []string) netip.Addr {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
+	defer cancel()
+	for _, peer := range join {
+		found, err := lookup(ctx, peer)
+		if err != nil {
+			continue
+		}
+		if routes := routesTo(found); len(routes) > 0 {
+			return routes[0]
 		}
 	}
 	best := netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -61,24 +68,27 @@ func reachable(peers []string) netip.Addr {
 	return best
 }
 
-// routeTo asks the kernel by connecting a UDP socket, which sends nothing.
-func routeTo(peer string) (netip.Addr, bool) {
-	found, err := lookup(context.Background(), peer)
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	for _, at := range found {
+// routesTo returns the local addresses from which the peers are reached, those of
+// other machines first: a name may stand for this one too, on each of its networks.
+// It asks the kernel by connecting a UDP socket, which sends nothing.
+func routesTo(peers []netip.AddrPort) []netip.Addr {
+	var others, own []netip.Addr
+	for _, at := range peers {
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
 		if err != nil {
 			continue
 		}
 		local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 		_ = conn.Close()
-		if !local.IsLoopback() {
-			return local, true
+		switch {
+		case local.IsLoopback():
+		case local == at.Addr():
+			own = append(own, local)
+		default:
+			others = append(others, local)
 		}
 	}
-	return netip.Addr{}, false
+	return append(others, own...)
 }
 
 // interfaceAddrs is empty where the kernel does not tell.

@@ -7,11 +7,13 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	rejoinEvery = 15 * time.Second
+	rejoinSoon  = 5 * time.Second // while an address does not answer: it may be the other half of the cluster
 	rejoinFirst = time.Second     // doubled up to rejoinEvery: nodes that start together find names late
 	joinTimeout = 5 * time.Second // of Join; the attempts themselves go on behind it
 	lookupLimit = 3 * time.Second
@@ -19,14 +21,15 @@ const (
 )
 
 // Join contacts the configured peers and keeps doing so in the background: every
-// 15 seconds, sooner at first, the names are looked up again and every address
-// that is not a member is contacted. It returns after the first round, after
+// 15 seconds, sooner at first and while one does not answer, the names are looked
+// up again and every address that is not a member is contacted, and so is every
+// member lost within the last hour. It returns after the first round, after
 // five seconds, or when ctx ends, whichever comes first; whether others were
 // found shows in Size. A node that finds nobody is a cluster of one until
 // somebody comes. Calls after the first wait for that first round only; after
 // Leave it does nothing.
 func (p *Peer) Join(ctx context.Context) {
-	if p.list == nil || !p.startJoining() {
+	if p.place.Load() == nil || !p.startJoining() {
 		return
 	}
 	limit := time.NewTimer(joinTimeout)
@@ -66,23 +69,32 @@ func (p *Peer) keepJoining() {
 			return
 		case <-timer.C:
 		}
-		j.round(p.base)
-		wait = min(2*wait, p.rejoin)
+		if err := p.settle(j.found); err != nil {
+			p.log.Error().Err(err).Msg("cannot move to another address, trying again")
+		}
+		whole := j.round(p.base)
+		if wait = min(2*wait, p.rejoin); !whole {
+			wait = min(wait, rejoinSoon)
+		}
 		timer.Reset(wait)
 	}
 }
 
 // joiner remembers which peers fail, to log the change and not every attempt.
 type joiner struct {
-	p *Peer
+	p     *Peer
+	found []netip.AddrPort // behind the join names, by the last round
 
 	mu      sync.Mutex // guards failing
 	failing map[string]bool
 }
 
-func (j *joiner) round(ctx context.Context) {
+// round reports whether all who should be members are.
+func (j *joiner) round(ctx context.Context) (whole bool) {
 	var attempts sync.WaitGroup
+	var failed atomic.Bool
 	slots := make(chan struct{}, maxJoining)
+	list := j.p.place.Load().list
 	for _, at := range j.strangers(ctx) {
 		select {
 		case slots <- struct{}{}:
@@ -93,35 +105,48 @@ func (j *joiner) round(ctx context.Context) {
 		}
 		attempts.Go(func() {
 			defer func() { <-slots }()
-			_, err := j.p.list.Join([]string{at})
+			_, err := list.Join([]string{at})
 			j.note(at, err)
+			if err != nil {
+				failed.Store(true)
+			}
 		})
 	}
 	attempts.Wait()
+	return !failed.Load()
 }
 
-// strangers returns the addresses behind the configured names that are neither
-// members nor this node. To join oneself would succeed and mean nothing.
+// strangers returns the addresses behind the configured names, and those of lost
+// members, that are neither members nor this node. To join oneself would succeed
+// and mean nothing.
 func (j *joiner) strangers(ctx context.Context) []string {
-	local := j.p.local.now()
-	var out []string
+	j.look(ctx)
+	local := j.p.place.Load().local.now()
+	out := j.p.table.missing()
+	for _, at := range j.found {
+		if !local.has(at) {
+			out = append(out, at.String())
+		}
+	}
+	out = slices.DeleteFunc(out, j.p.table.knows)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// look refreshes the addresses behind the configured names.
+func (j *joiner) look(ctx context.Context) {
+	j.found = nil
 	for _, peer := range j.p.join {
 		if peer == "" {
 			continue
 		}
 		found, err := lookup(ctx, peer)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		j.note(peer, err)
-		for _, at := range found {
-			if !local.has(at) && !j.p.table.knows(at.String()) {
-				out = append(out, at.String())
-			}
-		}
+		j.found = append(j.found, found...)
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 func (j *joiner) note(peer string, err error) {

@@ -85,7 +85,7 @@ var ErrNoKeyring = errors.New("gossip cannot begin or cease to be encrypted whil
 //
 // In a cluster of one without sockets it does nothing.
 func (p *Peer) UseKeys(keys Keys) error {
-	if p.list == nil {
+	if p.place.Load() == nil {
 		return nil
 	}
 	wanted, err := keys.aes()

@@ -105,7 +105,7 @@ func (m *mail) sendLarge() {
 			slots <- struct{}{}
 			sends.Go(func() {
 				defer func() { <-slots }()
-				m.sent(n, m.p.list.SendReliable(n, msg))
+				m.sent(n, m.p.place.Load().list.SendReliable(n, msg))
 			})
 		}
 	})
@@ -138,7 +138,7 @@ func (m *mail) each(queue chan []byte, send func([]byte)) {
 // message in its own packets for those that missed it.
 func (m *mail) sendPackets(msg []byte) {
 	for _, n := range m.p.table.others() {
-		m.sent(n, m.p.list.SendBestEffort(n, msg))
+		m.sent(n, m.p.place.Load().list.SendBestEffort(n, msg))
 	}
 	m.repeats.QueueBroadcast(repeat(msg))
 	m.repeats.Prune(maxRepeats)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -17,7 +18,7 @@ import (
 const (
 	tcpTimeout   = 3 * time.Second  // to dial a member, and again to hear from it
 	pushPull     = 15 * time.Second // between two exchanges of the full state
-	reclaimName  = 30 * time.Second // until a dead member's name may come back elsewhere
+	reclaimName  = time.Millisecond // until a dead member may come back at another address: names are unique
 	leaveTimeout = 5 * time.Second
 	goodbye      = time.Second // to be heard by one member; one gossip round is 0.2 s
 	maxName      = 255         // bytes
@@ -51,19 +52,18 @@ type Options struct {
 // from many goroutines at once and before Join; after Leave nothing is sent or
 // heard, and Members keeps its last answer.
 type Peer struct {
-	name    string
-	addr    string
+	options Options
+	started time.Time
 	join    []string
 	rejoin  time.Duration
 	log     zerolog.Logger
-	quiet   zerolog.Logger         // for what others can provoke: a bounded number of lines
-	list    *memberlist.Memberlist // nil: a cluster of one
-	keys    *memberlist.Keyring    // nil: not encrypted
+	quiet   zerolog.Logger        // for what others can provoke: a bounded number of lines
+	place   atomic.Pointer[place] // nil: a cluster of one
+	keys    *memberlist.Keyring   // nil: not encrypted
 	table   *table
 	states  states
 	mail    *mail
 	metrics *metrics
-	local   localAddrs
 
 	base    context.Context // ends when Leave begins
 	stop    context.CancelFunc
@@ -72,6 +72,7 @@ type Peer struct {
 	joined  chan struct{} // closed after the first round of joining
 
 	rotating sync.Mutex // one change of keys at a time
+	moving   sync.Mutex // held while place is left
 
 	life    sync.Mutex // guards the fields below
 	joining bool
@@ -92,7 +93,7 @@ func New(o Options) (*Peer, error) {
 	}
 	p := newPeer(o)
 	if o.Config.Bind != "" || o.Transport != nil {
-		if err := p.listen(o); err != nil {
+		if err := p.open(); err != nil {
 			p.stop()
 			return nil, err
 		}
@@ -122,13 +123,15 @@ func newPeer(o Options) *Peer {
 	if now == nil {
 		now = time.Now
 	}
+	started := now()
 	p := &Peer{
-		name:    o.Name,
+		options: o,
+		started: started,
 		join:    o.Config.Join,
 		rejoin:  o.rejoin,
 		log:     o.Log,
 		quiet:   limited(o.Log),
-		table:   newTable(Member{Name: o.Name, Version: o.Version, Self: true, Since: now()}, now),
+		table:   newTable(Member{Name: o.Name, Version: o.Version, Self: true, Since: started}, now),
 		metrics: newMetrics(),
 		joined:  make(chan struct{}),
 		over:    make(chan struct{}),
@@ -141,21 +144,19 @@ func newPeer(o Options) *Peer {
 	return p
 }
 
-// listen opens the sockets and starts the workers. The library calls the
-// delegate before Create returns, so everything that one touches exists by
-// now, and none of it is p.list.
-func (p *Peer) listen(o Options) error {
-	conf, err := p.settings(o)
-	if err != nil {
+// open opens the sockets and starts the workers.
+func (p *Peer) open() error {
+	var err error
+	if p.keys, err = newRing(p.options.Config.SecretKey); err != nil {
+		return fmt.Errorf("cannot use secret_key: %w", err)
+	}
+	conf := p.settings()
+	if err := setAddrs(conf, p.options.Config); err != nil {
 		return err
 	}
-	list, err := memberlist.Create(conf)
-	if err != nil {
-		return fmt.Errorf("cannot gossip on %s: %w", o.Config.Bind, err)
+	if err := p.listen(conf); err != nil {
+		return err
 	}
-	p.list = list
-	p.addr = list.LocalNode().FullAddress().Addr
-	p.local = newLocalAddrs(conf.BindAddr, conf.BindPort, p.addr)
 	p.workers.Go(p.mail.receive)
 	p.workers.Go(p.mail.sendSmall)
 	p.workers.Go(p.mail.sendLarge)
@@ -163,16 +164,26 @@ func (p *Peer) listen(o Options) error {
 	return nil
 }
 
-func (p *Peer) settings(o Options) (*memberlist.Config, error) {
-	var err error
-	if p.keys, err = newRing(o.Config.SecretKey); err != nil {
-		return nil, fmt.Errorf("cannot use secret_key: %w", err)
+// listen begins to gossip. The library calls the delegate before Create returns,
+// so everything that one touches exists by now, and none of it is the place.
+func (p *Peer) listen(conf *memberlist.Config) error {
+	list, err := memberlist.Create(conf)
+	if err != nil {
+		return fmt.Errorf("cannot gossip on %s: %w", p.options.Config.Bind, err)
 	}
+	addr := list.LocalNode().FullAddress().Addr
+	p.place.Store(&place{
+		list: list, addr: addr, port: conf.BindPort, local: newLocalAddrs(conf.BindAddr, conf.BindPort, addr),
+	})
+	return nil
+}
+
+// settings are all but the addresses. What the library has told of members so far
+// is forgotten with them.
+func (p *Peer) settings() *memberlist.Config {
+	o := p.options
 	conf := memberlist.DefaultLANConfig()
-	if err := setAddrs(conf, o.Config); err != nil {
-		return nil, err
-	}
-	d := delegate{p: p, meta: []byte(o.Version)}
+	d := delegate{p: p, meta: newMeta(o, p.started).encode(), round: p.table.reset()}
 	conf.Name, conf.Label, conf.Keyring = o.Name, o.Config.Label, p.keys
 	conf.Transport, conf.Delegate, conf.Events = o.Transport, d, d
 	conf.TCPTimeout, conf.PushPullInterval = tcpTimeout, pushPull
@@ -182,15 +193,21 @@ func (p *Peer) settings(o Options) (*memberlist.Config, error) {
 	if o.tune != nil {
 		o.tune(conf)
 	}
-	return conf, nil
+	return conf
 }
 
 // Name is this node's name.
-func (p *Peer) Name() string { return p.name }
+func (p *Peer) Name() string { return p.options.Name }
 
 // Addr is the ip:port this node is known by, or empty in a cluster of one that
 // opened no socket.
-func (p *Peer) Addr() string { return p.addr }
+// It may change where Config.Advertise is empty and Config.Bind is unspecified.
+func (p *Peer) Addr() string {
+	if at := p.place.Load(); at != nil {
+		return at.addr
+	}
+	return ""
+}
 
 // Members lists the live members by name, this node among them. A member
 // under suspicion still counts. The slice is the caller's.
@@ -203,10 +220,11 @@ func (p *Peer) Size() int { return p.table.size() }
 // 7 the later it answers: then it is starved itself, and its suspicions of
 // others deserve less trust.
 func (p *Peer) HealthScore() int {
-	if p.list == nil {
+	at := p.place.Load()
+	if at == nil {
 		return 0
 	}
-	return p.list.GetHealthScore()
+	return at.list.GetHealthScore()
 }
 
 // Leave tells the others that this node goes, sends what is still queued,
@@ -224,15 +242,19 @@ func (p *Peer) goAway(ctx context.Context) error {
 	p.life.Lock()
 	p.left = true
 	p.life.Unlock()
+	p.mail.post(farewellKey, []byte(p.Name()))
 	p.stop()
-	if p.list == nil {
+	p.moving.Lock() // a move under way comes to its end first
+	defer p.moving.Unlock()
+	at := p.place.Load()
+	if at == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	errs := []error{p.sayGoodbye(ctx), p.awaitWorkers(ctx)}
+	errs := []error{p.sayGoodbye(ctx, at), p.awaitWorkers(ctx)}
 	close(p.over)
-	if err := p.list.Shutdown(); err != nil {
+	if err := at.list.Shutdown(); err != nil {
 		errs = append(errs, fmt.Errorf("cannot close gossip: %w", err))
 	}
 	return errors.Join(errs...)
@@ -242,13 +264,16 @@ func (p *Peer) goAway(ctx context.Context) error {
 // whole cluster stops at once, so that is no error: who is left finds out by
 // probing. It must not run beside Shutdown: the library panics on a leave after
 // that.
-func (p *Peer) sayGoodbye(ctx context.Context) error {
+func (p *Peer) sayGoodbye(ctx context.Context, at *place) error {
+	if at.left {
+		return nil
+	}
 	end, _ := ctx.Deadline()
 	budget := min(time.Until(end), goodbye)
 	if ctx.Err() != nil || budget <= 0 { // the library takes 0 for "no limit"
 		return fmt.Errorf("cannot announce leave: %w", cmp.Or(ctx.Err(), context.DeadlineExceeded))
 	}
-	if err := p.list.Leave(budget); err != nil {
+	if err := at.list.Leave(budget); err != nil {
 		p.log.Debug().Err(err).Dur("waited", budget).Msg("nobody heard that this node leaves")
 	}
 	return nil

@@ -7,7 +7,10 @@ import (
 	"sync"
 )
 
-const maxKey = 255 // bytes
+const (
+	maxKey      = 255 // bytes
+	farewellKey = ""  // of a member that goes and says its name
+)
 
 // State is what members share under one key. Its methods are called from
 // several goroutines at once, also with bytes that another version of the
@@ -99,6 +102,10 @@ func (p *Peer) mergeSnapshot(buf []byte) {
 
 // merge ignores keys nobody here shares: the sender may run a newer version.
 func (p *Peer) merge(in part) {
+	if in.key == farewellKey {
+		p.table.farewell(string(in.data))
+		return
+	}
 	s := p.states.get(in.key)
 	if s == nil {
 		return

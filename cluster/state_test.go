@@ -91,7 +91,7 @@ func TestInboxIsBounded(t *testing.T) {
 func TestPostNeverBlocks(t *testing.T) {
 	p := newPeer(Options{Name: "a"}) // nobody sends
 	defer p.stop()
-	p.table.record(node("b"))
+	p.table.record(0, node("b"))
 	send := p.Share("k", &blob{})
 	for range outboxSize + 5 {
 		send([]byte("small"))

@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// place is where this node takes part in gossip. It is never written after it is
+// stored; a node whose address changes takes another one.
+type place struct {
+	list  *memberlist.Memberlist
+	addr  string // that others are told
+	port  int
+	local localAddrs
+	left  bool // and closed: this node is on its way to another one
+}
+
+// floats reports whether the address to advertise was found here and not given.
+func (p *Peer) floats() bool {
+	bind, err := parseAddr(p.options.Config.Bind)
+	return err == nil && bind.Addr().IsUnspecified() && p.options.Config.Advertise == ""
+}
+
+// settle moves this node if the address it advertises is no longer the one to be
+// reached at: a container was taken off its network and put on one again, or the
+// names of others meant nothing yet when it was chosen. The peers are the addresses
+// behind the join names.
+func (p *Peer) settle(peers []netip.AddrPort) error {
+	if !p.floats() {
+		return nil
+	}
+	at := p.place.Load()
+	here, err := netip.ParseAddrPort(at.addr)
+	if err != nil {
+		return fmt.Errorf("cannot parse own address %q: %w", at.addr, err)
+	}
+	routes := routesTo(peers)
+	if at.left && len(routes) > 0 {
+		return p.move(routes[0])
+	}
+	present := slices.Contains(interfaceAddrs(), here.Addr())
+	if !misplaced(here.Addr(), routes, present && p.Size() > 1) {
+		return nil
+	}
+	return p.move(routes[0])
+}
+
+// misplaced reports whether the first of the routes to the peers is a better
+// address than here. Where others reach this node here there is no better one.
+func misplaced(here netip.Addr, routes []netip.Addr, reached bool) bool {
+	return !reached && len(routes) > 0 && !slices.Contains(routes, here)
+}
+
+// move leaves the present address and begins anew at another one, under the same
+// name: the library does not let a living member change its address. Members are
+// lost to this node until it has joined them again.
+func (p *Peer) move(to netip.Addr) error {
+	p.moving.Lock()
+	defer p.moving.Unlock()
+	if p.base.Err() != nil {
+		return nil // Leave has begun
+	}
+	from := p.place.Load()
+	p.log.Warn().Str("from", from.addr).Stringer("to", to).Msg("this node's address has changed, joining again")
+	p.vacate(from)
+	conf := p.settings()
+	conf.BindAddr, conf.BindPort = from.local.bind.Addr().String(), from.port
+	conf.AdvertiseAddr, conf.AdvertisePort = to.String(), from.port
+	return p.listen(conf)
+}
+
+// vacate closes a place, once only: the library panics on a second leave.
+func (p *Peer) vacate(from *place) {
+	if from.left {
+		return
+	}
+	if err := from.list.Leave(goodbye); err != nil {
+		p.log.Debug().Err(err).Msg("nobody heard that this node leaves its address")
+	}
+	if err := from.list.Shutdown(); err != nil {
+		p.log.Debug().Err(err).Msg("cannot close gossip at the old address")
+	}
+	gone := *from
+	gone.left = true
+	p.place.Store(&gone)
+}
