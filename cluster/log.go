@@ -19,7 +19,8 @@ const (
 	refusedKey   = "key"   // not encrypted, or with a key that is not accepted
 	refusedLabel = "label" // of another cluster
 	refusedState = "state" // shared state that is malformed or too much to keep
-	refusedSize  = "size"  // a message larger than any state sends
+	refusedSize  = "size"  // a message or connection with more than any member sends
+	refusedBusy  = "busy"  // a connection beyond those that are served at once
 )
 
 // limited is a log that others can make us write to, and must not fill the disk

@@ -25,7 +25,7 @@ func newMetrics() *metrics {
 		}, []string{"direction"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gateway_cluster_refused_total",
-			Help: "What came and was refused: under another key or label, state that is malformed or too much, messages too large.",
+			Help: "What came and was refused: under another key or label, malformed or oversized state, oversized messages, connections beyond the limit.",
 		}, []string{"reason"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gateway_cluster_dropped_total",
@@ -38,7 +38,7 @@ func newMetrics() *metrics {
 	}
 	m.sent = m.messages.WithLabelValues("out")
 	m.received = m.messages.WithLabelValues("in")
-	for _, reason := range []string{refusedKey, refusedLabel, refusedState, refusedSize} {
+	for _, reason := range []string{refusedKey, refusedLabel, refusedState, refusedSize, refusedBusy} {
 		m.refused.WithLabelValues(reason)
 	}
 	return m

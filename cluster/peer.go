@@ -167,8 +167,16 @@ func (p *Peer) open() error {
 // listen begins to gossip. The library calls the delegate before Create returns,
 // so everything that one touches exists by now, and none of it is the place.
 func (p *Peer) listen(conf *memberlist.Config) error {
+	if conf.Transport == nil {
+		sockets, err := openGate(conf, p.metrics.refused)
+		if err != nil {
+			return fmt.Errorf("cannot gossip on %s: %w", p.options.Config.Bind, err)
+		}
+		conf.Transport = sockets
+	}
 	list, err := memberlist.Create(conf)
 	if err != nil {
+		_ = conf.Transport.Shutdown() // the reason why is in err
 		return fmt.Errorf("cannot gossip on %s: %w", p.options.Config.Bind, err)
 	}
 	addr := list.LocalNode().FullAddress().Addr

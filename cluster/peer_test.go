@@ -386,7 +386,7 @@ func TestMetrics(t *testing.T) {
 		"gateway_cluster_members":             1,
 		"gateway_cluster_health_score":        1,
 		"gateway_cluster_messages_total":      2,
-		"gateway_cluster_refused_total":       4,
+		"gateway_cluster_refused_total":       5,
 		"gateway_cluster_dropped_total":       1,
 		"gateway_cluster_join_failures_total": 1,
 	}
