@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
+
+const answerLimit = time.Second
 
 // setAddrs fills in where to listen and what to advertise. The library's own
 // choice for an unspecified address is the first private one, which is the
@@ -53,7 +56,7 @@ func reachable(join []string) netip.Addr {
 			continue
 		}
 		if routes := routesTo(found); len(routes) > 0 {
-			return routes[0]
+			return routes[0].local
 		}
 	}
 	best := netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -68,27 +71,48 @@ func reachable(join []string) netip.Addr {
 	return best
 }
 
-// routesTo returns the local addresses from which the peers are reached, those of
-// other machines first: a name may stand for this one too, on each of its networks.
-// It asks the kernel by connecting a UDP socket, which sends nothing.
-func routesTo(peers []netip.AddrPort) []netip.Addr {
-	var others, own []netip.Addr
+// route is the local address from which a peer is reached.
+type route struct {
+	peer  netip.AddrPort
+	local netip.Addr
+}
+
+// routesTo returns the routes to the peers, those to other machines first: a name
+// may stand for this one too, on each of its networks. It asks the kernel by
+// connecting a UDP socket, which sends nothing; whether a peer is there it cannot
+// tell.
+func routesTo(peers []netip.AddrPort) []route {
+	var others, own []route
 	for _, at := range peers {
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
 		if err != nil {
 			continue
 		}
-		local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+		r := route{peer: at, local: conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()}
 		_ = conn.Close()
 		switch {
-		case local.IsLoopback():
-		case local == at.Addr():
-			own = append(own, local)
+		case r.local.IsLoopback():
+		case r.local == at.Addr():
+			own = append(own, r)
 		default:
-			others = append(others, local)
+			others = append(others, r)
 		}
 	}
 	return append(others, own...)
+}
+
+// answers reports whether something accepts connections there. It says the label
+// before it goes, lest it be counted as a stranger.
+func (r route) answers(ctx context.Context, label string) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", r.peer.String())
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	return memberlist.AddLabelHeaderToStream(conn, label) == nil
 }
 
 // interfaceAddrs is empty where the kernel does not tell.

@@ -42,9 +42,9 @@ func TestReachable(t *testing.T) {
 func TestMisplaced(t *testing.T) {
 	f := func(what, here, routes string, reached, want bool) {
 		t.Helper()
-		var to []netip.Addr
+		var to []route
 		for _, r := range strings.Fields(routes) {
-			to = append(to, netip.MustParseAddr(r))
+			to = append(to, route{local: netip.MustParseAddr(r)})
 		}
 		if got := misplaced(netip.MustParseAddr(here), to, reached); got != want {
 			t.Errorf("%s: got %v, want %v", what, got, want)
@@ -57,6 +57,23 @@ func TestMisplaced(t *testing.T) {
 	f("no network at all", "10.0.0.1", "", false, false)
 }
 
+func TestRouteAnswers(t *testing.T) {
+	p := start(t, options("a"))
+	there := route{peer: netip.MustParseAddrPort(p.Addr())}
+	if !there.answers(t.Context(), "test") {
+		t.Errorf("%s does not answer", there.peer)
+	}
+	if got := count(t, p.metrics.refused.WithLabelValues("label")); got != 0 {
+		t.Errorf("asking counts as %v strangers", got)
+	}
+	if err := p.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if there.answers(t.Context(), "test") {
+		t.Errorf("%s answers after it left", there.peer)
+	}
+}
+
 func TestRoutesTo(t *testing.T) {
 	if got := routesTo([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.9:1")}); len(got) != 0 {
 		t.Errorf("loopback is no address for others, got %v", got)
@@ -65,7 +82,7 @@ func TestRoutesTo(t *testing.T) {
 		if ip.IsLoopback() || !ip.Is4() {
 			continue
 		}
-		if got := routesTo([]netip.AddrPort{netip.AddrPortFrom(ip, 1)}); len(got) != 1 || got[0] != ip {
+		if got := routesTo([]netip.AddrPort{netip.AddrPortFrom(ip, 1)}); len(got) != 1 || got[0].local != ip {
 			t.Errorf("to itself at %s: got %v", ip, got)
 		}
 	}

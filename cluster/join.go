@@ -69,9 +69,6 @@ func (p *Peer) keepJoining() {
 			return
 		case <-timer.C:
 		}
-		if err := p.settle(j.found); err != nil {
-			p.log.Error().Err(err).Msg("cannot move to another address, trying again")
-		}
 		whole := j.round(p.base)
 		if wait = min(2*wait, p.rejoin); !whole {
 			wait = min(wait, rejoinSoon)
@@ -82,8 +79,7 @@ func (p *Peer) keepJoining() {
 
 // joiner remembers which peers fail, to log the change and not every attempt.
 type joiner struct {
-	p     *Peer
-	found []netip.AddrPort // behind the join names, by the last round
+	p *Peer
 
 	mu      sync.Mutex // guards failing
 	failing map[string]bool
@@ -94,8 +90,12 @@ func (j *joiner) round(ctx context.Context) (whole bool) {
 	var attempts sync.WaitGroup
 	var failed atomic.Bool
 	slots := make(chan struct{}, maxJoining)
+	peers := j.look(ctx)
+	if err := j.p.settle(ctx, peers); err != nil {
+		j.p.log.Error().Err(err).Msg("cannot move to another address, trying again")
+	}
 	list := j.p.place.Load().list
-	for _, at := range j.strangers(ctx) {
+	for _, at := range j.strangers(peers) {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -116,14 +116,12 @@ func (j *joiner) round(ctx context.Context) (whole bool) {
 	return !failed.Load()
 }
 
-// strangers returns the addresses behind the configured names, and those of lost
-// members, that are neither members nor this node. To join oneself would succeed
-// and mean nothing.
-func (j *joiner) strangers(ctx context.Context) []string {
-	j.look(ctx)
+// strangers returns the peers, and the addresses of lost members, that are neither
+// members nor this node. To join oneself would succeed and mean nothing.
+func (j *joiner) strangers(peers []netip.AddrPort) []string {
 	local := j.p.place.Load().local.now()
 	out := j.p.table.missing()
-	for _, at := range j.found {
+	for _, at := range peers {
 		if !local.has(at) {
 			out = append(out, at.String())
 		}
@@ -133,20 +131,20 @@ func (j *joiner) strangers(ctx context.Context) []string {
 	return slices.Compact(out)
 }
 
-// look refreshes the addresses behind the configured names.
-func (j *joiner) look(ctx context.Context) {
-	j.found = nil
+// look returns the addresses behind the configured names.
+func (j *joiner) look(ctx context.Context) (peers []netip.AddrPort) {
 	for _, peer := range j.p.join {
 		if peer == "" {
 			continue
 		}
 		found, err := lookup(ctx, peer)
 		if ctx.Err() != nil {
-			return
+			return nil
 		}
 		j.note(peer, err)
-		j.found = append(j.found, found...)
+		peers = append(peers, found...)
 	}
+	return peers
 }
 
 func (j *joiner) note(peer string, err error) {

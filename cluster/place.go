@@ -1,12 +1,15 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/hashicorp/memberlist"
 )
+
+const maxAsked = 4 // peers, before a move
 
 // place is where this node takes part in gossip. It is never written after it is
 // stored; a node whose address changes takes another one.
@@ -27,8 +30,9 @@ func (p *Peer) floats() bool {
 // settle moves this node if the address it advertises is no longer the one to be
 // reached at: a container was taken off its network and put on one again, or the
 // names of others meant nothing yet when it was chosen. The peers are the addresses
-// behind the join names.
-func (p *Peer) settle(peers []netip.AddrPort) error {
+// behind the join names, just looked up. One of them must answer: a machine that is
+// cut off has a route to everywhere too, through the network it has left.
+func (p *Peer) settle(ctx context.Context, peers []netip.AddrPort) error {
 	if !p.floats() {
 		return nil
 	}
@@ -38,20 +42,23 @@ func (p *Peer) settle(peers []netip.AddrPort) error {
 		return fmt.Errorf("cannot parse own address %q: %w", at.addr, err)
 	}
 	routes := routesTo(peers)
-	if at.left && len(routes) > 0 {
-		return p.move(routes[0])
-	}
-	present := slices.Contains(interfaceAddrs(), here.Addr())
-	if !misplaced(here.Addr(), routes, present && p.Size() > 1) {
+	reached := p.Size() > 1 && slices.Contains(interfaceAddrs(), here.Addr())
+	if !at.left && !misplaced(here.Addr(), routes, reached) {
 		return nil
 	}
-	return p.move(routes[0])
+	for _, r := range routes[:min(len(routes), maxAsked)] {
+		if r.answers(ctx, p.options.Config.Label) {
+			return p.move(r.local)
+		}
+	}
+	return nil
 }
 
-// misplaced reports whether the first of the routes to the peers is a better
-// address than here. Where others reach this node here there is no better one.
-func misplaced(here netip.Addr, routes []netip.Addr, reached bool) bool {
-	return !reached && len(routes) > 0 && !slices.Contains(routes, here)
+// misplaced reports whether all routes to the peers begin elsewhere than here.
+// Where others reach this node here there is no better place.
+func misplaced(here netip.Addr, routes []route, reached bool) bool {
+	begins := func(r route) bool { return r.local == here }
+	return !reached && len(routes) > 0 && !slices.ContainsFunc(routes, begins)
 }
 
 // move leaves the present address and begins anew at another one, under the same
