@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -95,7 +96,8 @@ func (j *joiner) round(ctx context.Context) (whole bool) {
 		j.p.log.Error().Err(err).Msg("cannot move to another address, trying again")
 	}
 	list := j.p.place.Load().list
-	for _, at := range j.strangers(peers) {
+	strangers := j.strangers(peers)
+	for _, at := range strangers {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -113,7 +115,17 @@ func (j *joiner) round(ctx context.Context) (whole bool) {
 		})
 	}
 	attempts.Wait()
+	j.forget(strangers)
 	return !failed.Load()
+}
+
+// forget drops what is known of addresses that are not tried any more.
+func (j *joiner) forget(but []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	maps.DeleteFunc(j.failing, func(peer string, _ bool) bool {
+		return !slices.Contains(but, peer) && !slices.Contains(j.p.join, peer)
+	})
 }
 
 // strangers returns the peers, and the addresses of lost members, that are neither

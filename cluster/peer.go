@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,66 +141,6 @@ func newPeer(o Options) *Peer {
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.mail = newMail(p)
 	return p
-}
-
-// open opens the sockets and starts the workers.
-func (p *Peer) open() error {
-	var err error
-	if p.keys, err = newRing(p.options.Config.SecretKey); err != nil {
-		return fmt.Errorf("cannot use secret_key: %w", err)
-	}
-	conf := p.settings()
-	if err := setAddrs(conf, p.options.Config); err != nil {
-		return err
-	}
-	if err := p.listen(conf); err != nil {
-		return err
-	}
-	p.workers.Go(p.mail.receive)
-	p.workers.Go(p.mail.sendSmall)
-	p.workers.Go(p.mail.sendLarge)
-	p.workers.Go(p.logChanges)
-	return nil
-}
-
-// listen begins to gossip. The library calls the delegate before Create returns,
-// so everything that one touches exists by now, and none of it is the place.
-func (p *Peer) listen(conf *memberlist.Config) error {
-	if conf.Transport == nil {
-		sockets, err := openGate(conf, p.metrics.refused)
-		if err != nil {
-			return fmt.Errorf("cannot gossip on %s: %w", p.options.Config.Bind, err)
-		}
-		conf.Transport = sockets
-	}
-	list, err := memberlist.Create(conf)
-	if err != nil {
-		_ = conf.Transport.Shutdown() // the reason why is in err
-		return fmt.Errorf("cannot gossip on %s: %w", p.options.Config.Bind, err)
-	}
-	addr := list.LocalNode().FullAddress().Addr
-	p.place.Store(&place{
-		list: list, addr: addr, port: conf.BindPort, local: newLocalAddrs(conf.BindAddr, conf.BindPort, addr),
-	})
-	return nil
-}
-
-// settings are all but the addresses. What the library has told of members so far
-// is forgotten with them.
-func (p *Peer) settings() *memberlist.Config {
-	o := p.options
-	conf := memberlist.DefaultLANConfig()
-	d := delegate{p: p, meta: newMeta(o, p.started).encode(), round: p.table.reset()}
-	conf.Name, conf.Label, conf.Keyring = o.Name, o.Config.Label, p.keys
-	conf.Transport, conf.Delegate, conf.Events = o.Transport, d, d
-	conf.TCPTimeout, conf.PushPullInterval = tcpTimeout, pushPull
-	conf.DeadNodeReclaimTime = reclaimName
-	conf.EnableCompression = false // payloads are tiny: it would cost more than it saves
-	conf.Logger = log.New(newLogWriter(o.Log, p.metrics.refused), "", 0)
-	if o.tune != nil {
-		o.tune(conf)
-	}
-	return conf
 }
 
 // Name is this node's name.
