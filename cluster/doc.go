@@ -38,8 +38,8 @@
 // does not fit is dropped, counted, and repaired by the next full exchange.
 // An unreachable join address is logged when its state changes, counted each
 // time and tried again. A member with another key or label is refused by both
-// sides, counted, and logged once a minute. Messages above 1 MiB, malformed
-// state and more than 8 MiB waiting are refused. Whoever holds the key is a
+// sides, counted, and logged once a minute. Messages above 6 MiB, malformed
+// state and more than 16 MiB waiting are refused. Whoever holds the key is a
 // full member and may say anything, so a State must not trust its input with
 // more than that.
 package cluster

@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
-	maxStreams     = 64      // connections of others at once; each ends within tcpTimeout
-	maxStreamBytes = 4 << 20 // from one connection; a full state is far smaller
-	bindTries      = 10      // port 0: the kernel's choice for TCP may be taken for UDP
+	maxStreams     = 64          // connections of others at once; each ends within tcpTimeout
+	maxStreamBytes = 8 << 20     // from one connection; a full state is far smaller
+	streamWait     = time.Second // for one of them to end, so that a burst of members is served
+	bindTries      = 10          // port 0: the kernel's choice for TCP may be taken for UDP
 )
 
 var errStreamTooLong = errors.New("connection brought more bytes than any member sends")
@@ -83,11 +85,16 @@ func (g *gate) admit() {
 	}
 }
 
-// pass hands a connection on, or closes it if there are too many.
+// pass hands a connection on, or closes it if there are too many for too long.
 func (g *gate) pass(conn net.Conn) {
+	limit := time.NewTimer(streamWait)
+	defer limit.Stop()
 	select {
 	case g.slots <- struct{}{}:
-	default:
+	case <-g.done:
+		_ = conn.Close()
+		return
+	case <-limit.C:
 		g.refusals.WithLabelValues(refusedBusy).Inc()
 		_ = conn.Close()
 		return

@@ -11,8 +11,8 @@ import (
 const (
 	maxPacket   = 700  // bytes; above this UDP may fragment or, near 1400, not send at all
 	inboxSize   = 1024 // messages
-	inboxBytes  = 8 << 20
-	maxMessage  = 1 << 20 // bytes; no state sends as much
+	inboxBytes  = 16 << 20
+	maxMessage  = 6 << 20 // bytes; nothing sends as much
 	outboxSize  = 256     // messages, for each of the two ways out
 	maxRepeats  = 512     // messages waiting to be gossiped again
 	maxDialling = 32      // connections at once for large messages
