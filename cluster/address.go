@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
+
+const answerLimit = time.Second
 
 // setAddrs fills in where to listen and what to advertise. The library's own
 // choice for an unspecified address is the first private one, which is the
@@ -41,12 +44,19 @@ func setAddrs(conf *memberlist.Config, c Config) error {
 }
 
 // reachable picks the address others most likely reach this machine at: the one
-// that routes to a peer, else a private one, else any but loopback. Loopback is
-// the answer of a machine without a network.
-func reachable(peers []string) netip.Addr {
-	for _, peer := range peers {
-		if ip, ok := routeTo(peer); ok {
-			return ip
+// that routes to a join peer, else a private one, else any but loopback. Loopback
+// is the answer of a machine without a network. It takes three seconds at most;
+// where no name can be looked up in them, settle sees to it later.
+func reachable(join []string) netip.Addr {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
+	defer cancel()
+	for _, peer := range join {
+		found, err := lookup(ctx, peer)
+		if err != nil {
+			continue
+		}
+		if routes := routesTo(found); len(routes) > 0 {
+			return routes[0].local
 		}
 	}
 	best := netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -61,24 +71,48 @@ func reachable(peers []string) netip.Addr {
 	return best
 }
 
-// routeTo asks the kernel by connecting a UDP socket, which sends nothing.
-func routeTo(peer string) (netip.Addr, bool) {
-	found, err := lookup(context.Background(), peer)
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	for _, at := range found {
+// route is the local address from which a peer is reached.
+type route struct {
+	peer  netip.AddrPort
+	local netip.Addr
+}
+
+// routesTo returns the routes to the peers, those to other machines first: a name
+// may stand for this one too, on each of its networks. It asks the kernel by
+// connecting a UDP socket, which sends nothing; whether a peer is there it cannot
+// tell.
+func routesTo(peers []netip.AddrPort) []route {
+	var others, own []route
+	for _, at := range peers {
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
 		if err != nil {
 			continue
 		}
-		local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+		r := route{peer: at, local: conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()}
 		_ = conn.Close()
-		if !local.IsLoopback() {
-			return local, true
+		switch {
+		case r.local.IsLoopback():
+		case r.local == at.Addr():
+			own = append(own, r)
+		default:
+			others = append(others, r)
 		}
 	}
-	return netip.Addr{}, false
+	return append(others, own...)
+}
+
+// answers reports whether something accepts connections there. It says the label
+// before it goes, lest it be counted as a stranger.
+func (r route) answers(ctx context.Context, label string) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", r.peer.String())
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	return memberlist.AddLabelHeaderToStream(conn, label) == nil
 }
 
 // interfaceAddrs is empty where the kernel does not tell.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/memberlist"
@@ -34,6 +35,55 @@ func TestReachable(t *testing.T) {
 	for _, peers := range [][]string{nil, {"", "127.0.0.1:1", "no-such-host.invalid:1"}, {"192.0.2.1:7946"}} {
 		if ip := reachable(peers); !ip.IsValid() || ip.IsUnspecified() {
 			t.Errorf("%q: got %v", peers, ip)
+		}
+	}
+}
+
+func TestMisplaced(t *testing.T) {
+	f := func(what, here, routes string, reached, want bool) {
+		t.Helper()
+		var to []route
+		for _, r := range strings.Fields(routes) {
+			to = append(to, route{local: netip.MustParseAddr(r)})
+		}
+		if got := misplaced(netip.MustParseAddr(here), to, reached); got != want {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	f("the peers are reached from here", "10.0.0.1", "10.0.0.1", false, false)
+	f("one of them is", "10.0.0.1", "10.9.0.1 10.0.0.1", false, false)
+	f("another network, nobody met yet", "10.0.0.1", "10.9.0.1", false, true)
+	f("another network, but members reach it here", "10.0.0.1", "10.9.0.1", true, false)
+	f("no network at all", "10.0.0.1", "", false, false)
+}
+
+func TestRouteAnswers(t *testing.T) {
+	p := start(t, options("a"))
+	there := route{peer: netip.MustParseAddrPort(p.Addr())}
+	if !there.answers(t.Context(), "test") {
+		t.Errorf("%s does not answer", there.peer)
+	}
+	if got := count(t, p.metrics.refused.WithLabelValues("label")); got != 0 {
+		t.Errorf("asking counts as %v strangers", got)
+	}
+	if err := p.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if there.answers(t.Context(), "test") {
+		t.Errorf("%s answers after it left", there.peer)
+	}
+}
+
+func TestRoutesTo(t *testing.T) {
+	if got := routesTo([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.9:1")}); len(got) != 0 {
+		t.Errorf("loopback is no address for others, got %v", got)
+	}
+	for _, ip := range interfaceAddrs() {
+		if ip.IsLoopback() || !ip.Is4() {
+			continue
+		}
+		if got := routesTo([]netip.AddrPort{netip.AddrPortFrom(ip, 1)}); len(got) != 1 || got[0].local != ip {
+			t.Errorf("to itself at %s: got %v", ip, got)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -10,10 +8,7 @@ import (
 	"strconv"
 )
 
-const (
-	maxLabel      = 255 // bytes; the packet header has one byte for the length
-	minPassphrase = 16  // bytes
-)
+const maxLabel = 255 // bytes; the packet header has one byte for the length
 
 // Config says where this node gossips, with whom, and under which key. It is
 // the section `cluster` of the configuration. The zero value is a cluster of
@@ -33,11 +28,10 @@ type Config struct {
 	// an unset variable may stand in the list.
 	Join []string `yaml:"join"`
 
-	// SecretKey encrypts and authenticates all gossip. It is either 16, 24 or 32
-	// bytes in standard base64, used as they are, or any other text of at least
-	// 16 bytes, whose SHA-256 is the key. Without it Bind must be a loopback
-	// address.
-	SecretKey string `yaml:"secret_key"`
+	// SecretKey encrypts and authenticates all gossip. The first key is used to
+	// send, all are accepted, which is how a key is replaced while the cluster
+	// runs (see Peer.UseKeys). Without a key Bind must be a loopback address.
+	SecretKey Keys `yaml:"secret_key"`
 
 	// Label keeps clusters apart that can reach each other: members with
 	// different labels refuse each other. 1 to 255 bytes.
@@ -52,7 +46,7 @@ func DefaultConfig() Config {
 // Validate reports every problem at once, each beginning with the path of its
 // field. No error holds the secret key.
 func (c Config) Validate() error {
-	return errors.Join(c.checkBind(), c.checkAdvertise(), c.checkJoin(), c.checkKey(), c.checkLabel())
+	return errors.Join(c.checkBind(), c.checkAdvertise(), c.checkJoin(), c.SecretKey.check(), c.checkLabel())
 }
 
 func (c Config) checkBind() error {
@@ -63,7 +57,7 @@ func (c Config) checkBind() error {
 	if err != nil {
 		return fmt.Errorf("bind: must be ip:port, such as 0.0.0.0:7946, got %q", c.Bind)
 	}
-	if c.SecretKey == "" && !at.Addr().IsLoopback() {
+	if len(c.SecretKey) == 0 && !at.Addr().IsLoopback() {
 		return fmt.Errorf("bind: %s needs secret_key: gossip without a key is allowed on loopback only", c.Bind)
 	}
 	return nil
@@ -96,38 +90,11 @@ func (c Config) checkJoin() error {
 	return errors.Join(errs...)
 }
 
-func (c Config) checkKey() error {
-	if _, err := c.key(); err != nil {
-		return fmt.Errorf("secret_key: %w", err)
-	}
-	return nil
-}
-
 func (c Config) checkLabel() error {
 	if c.Bind != "" && c.Label == "" || len(c.Label) > maxLabel {
 		return fmt.Errorf("label: must be 1 to %d bytes, got %d", maxLabel, len(c.Label))
 	}
 	return nil
-}
-
-// key returns the AES key, or nil where there is none. Its error names the
-// length only.
-func (c Config) key() ([]byte, error) {
-	if c.SecretKey == "" {
-		return nil, nil
-	}
-	if raw, err := base64.StdEncoding.DecodeString(c.SecretKey); err == nil {
-		switch len(raw) {
-		case 16, 24, 32:
-			return raw, nil
-		}
-	}
-	if len(c.SecretKey) < minPassphrase {
-		return nil, fmt.Errorf("must be 16, 24 or 32 bytes in base64 or a text of at least %d bytes, got a text of %d",
-			minPassphrase, len(c.SecretKey))
-	}
-	sum := sha256.Sum256([]byte(c.SecretKey))
-	return sum[:], nil
 }
 
 // parseAddr refuses zones, which gossip cannot carry to another machine.

@@ -1,8 +1,7 @@
 package cluster
 
 import (
-	"bytes"
-	"encoding/base64"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,11 +25,13 @@ func TestValidate(t *testing.T) {
 		if got != strings.Join(want, "\n") {
 			t.Errorf("got:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
 		}
-		if c.SecretKey != "" && strings.Contains(got, c.SecretKey) {
-			t.Errorf("the secret is in the error: %s", got)
+		for _, key := range c.SecretKey {
+			if strings.Contains(got, key) {
+				t.Errorf("the secret is in the error: %s", got)
+			}
 		}
 	}
-	f(func(c *Config) { c.Bind = "0.0.0.0:7946"; c.SecretKey = secret })
+	f(func(c *Config) { c.Bind = "0.0.0.0:7946"; c.SecretKey = Keys{secret} })
 	f(func(c *Config) { c.Bind = "[::1]:0" })
 	f(func(c *Config) { c.Advertise = "10.0.0.1:0"; c.Join = []string{"gateway:7946", "", "[::1]:1"} })
 	f(func(c *Config) { c.Bind = "0.0.0.0:7946" },
@@ -38,8 +39,11 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Bind = "localhost:7946" }, `bind: must be ip:port, such as 0.0.0.0:7946, got "localhost:7946"`)
 	f(func(c *Config) { c.Bind = "[fe80::1%eth0]:1" }, `bind: must be ip:port, such as 0.0.0.0:7946, got "[fe80::1%eth0]:1"`)
 	f(func(c *Config) { c.Advertise = "0.0.0.0:1" }, `advertise: must be the ip:port others reach this node at, got "0.0.0.0:1"`)
-	f(func(c *Config) { c.SecretKey = "0123456789abcde" },
+	f(func(c *Config) { c.SecretKey = Keys{"0123456789abcde"} },
 		"secret_key: must be 16, 24 or 32 bytes in base64 or a text of at least 16 bytes, got a text of 15")
+	f(func(c *Config) { c.SecretKey = Keys{secret, "0123456789"} },
+		"secret_key[1]: must be 16, 24 or 32 bytes in base64 or a text of at least 16 bytes, got a text of 10")
+	f(func(c *Config) { c.SecretKey = slices.Repeat(Keys{secret}, 9) }, "secret_key: must be at most 8 keys, got 9")
 	f(func(c *Config) { c.Label = strings.Repeat("x", 256) }, "label: must be 1 to 255 bytes, got 256")
 	f(func(c *Config) { c.Bind = ""; c.Join = []string{"a:1"} },
 		`join[0]: needs bind, which is empty: a node without it cannot reach "a:1"`)
@@ -53,21 +57,4 @@ func TestValidate(t *testing.T) {
 		`join[3]: must be host:port with a port from 1 to 65535, got "z:0"`,
 		`join[4]: must be host:port with a port from 1 to 65535, got "z:70000"`,
 		"label: must be 1 to 255 bytes, got 0")
-}
-
-func TestKey(t *testing.T) {
-	f := func(secret string, wantLen int, wantRaw []byte) {
-		t.Helper()
-		got, err := Config{SecretKey: secret}.key()
-		if err != nil || len(got) != wantLen || wantRaw != nil && !bytes.Equal(got, wantRaw) {
-			t.Errorf("%q: got %d bytes %x, error %v, want %d", secret, len(got), got, err, wantLen)
-		}
-	}
-	for _, n := range []int{16, 24, 32} {
-		raw := bytes.Repeat([]byte{0xA5}, n)
-		f(base64.StdEncoding.EncodeToString(raw), n, raw)
-	}
-	f("", 0, nil)
-	f(base64.StdEncoding.EncodeToString(make([]byte, 20)), 32, nil)
-	f("sixteen bytes !!", 32, nil)
 }

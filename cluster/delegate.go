@@ -12,8 +12,9 @@ var (
 // the library back: NotifyMsg runs in its receive loop, the three events under
 // its lock.
 type delegate struct {
-	p    *Peer
-	meta []byte
+	p     *Peer
+	meta  []byte
+	round int // of the table
 }
 
 func (d delegate) NodeMeta(limit int) []byte { return d.meta[:min(limit, len(d.meta))] }
@@ -28,8 +29,8 @@ func (d delegate) LocalState(bool) []byte { return d.p.snapshot() }
 
 func (d delegate) MergeRemoteState(buf []byte, _ bool) { d.p.mergeSnapshot(buf) }
 
-func (d delegate) NotifyJoin(n *memberlist.Node) { d.p.table.record(n) }
+func (d delegate) NotifyJoin(n *memberlist.Node) { d.p.table.record(d.round, n) }
 
-func (d delegate) NotifyUpdate(n *memberlist.Node) { d.p.table.record(n) }
+func (d delegate) NotifyUpdate(n *memberlist.Node) { d.p.table.record(d.round, n) }
 
-func (d delegate) NotifyLeave(n *memberlist.Node) { d.p.table.remove(n.Name) }
+func (d delegate) NotifyLeave(n *memberlist.Node) { d.p.table.remove(d.round, n.Name) }

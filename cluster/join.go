@@ -3,15 +3,18 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	rejoinEvery = 15 * time.Second
+	rejoinSoon  = 5 * time.Second // while an address does not answer: it may be the other half of the cluster
 	rejoinFirst = time.Second     // doubled up to rejoinEvery: nodes that start together find names late
 	joinTimeout = 5 * time.Second // of Join; the attempts themselves go on behind it
 	lookupLimit = 3 * time.Second
@@ -19,14 +22,15 @@ const (
 )
 
 // Join contacts the configured peers and keeps doing so in the background: every
-// 15 seconds, sooner at first, the names are looked up again and every address
-// that is not a member is contacted. It returns after the first round, after
+// 15 seconds, sooner at first and while one does not answer, the names are looked
+// up again and every address that is not a member is contacted, and so is every
+// member lost within the last hour. It returns after the first round, after
 // five seconds, or when ctx ends, whichever comes first; whether others were
 // found shows in Size. A node that finds nobody is a cluster of one until
 // somebody comes. Calls after the first wait for that first round only; after
 // Leave it does nothing.
 func (p *Peer) Join(ctx context.Context) {
-	if p.list == nil || !p.startJoining() {
+	if p.place.Load() == nil || !p.startJoining() {
 		return
 	}
 	limit := time.NewTimer(joinTimeout)
@@ -66,8 +70,10 @@ func (p *Peer) keepJoining() {
 			return
 		case <-timer.C:
 		}
-		j.round(p.base)
-		wait = min(2*wait, p.rejoin)
+		whole := j.round(p.base)
+		if wait = min(2*wait, p.rejoin); !whole {
+			wait = min(wait, rejoinSoon)
+		}
 		timer.Reset(wait)
 	}
 }
@@ -80,10 +86,18 @@ type joiner struct {
 	failing map[string]bool
 }
 
-func (j *joiner) round(ctx context.Context) {
+// round reports whether all who should be members are.
+func (j *joiner) round(ctx context.Context) (whole bool) {
 	var attempts sync.WaitGroup
+	var failed atomic.Bool
 	slots := make(chan struct{}, maxJoining)
-	for _, at := range j.strangers(ctx) {
+	peers := j.look(ctx)
+	if err := j.p.settle(ctx, peers); err != nil {
+		j.p.log.Error().Err(err).Msg("cannot move to another address, trying again")
+	}
+	list := j.p.place.Load().list
+	strangers := j.strangers(peers)
+	for _, at := range strangers {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -93,18 +107,44 @@ func (j *joiner) round(ctx context.Context) {
 		}
 		attempts.Go(func() {
 			defer func() { <-slots }()
-			_, err := j.p.list.Join([]string{at})
+			_, err := list.Join([]string{at})
 			j.note(at, err)
+			if err != nil {
+				failed.Store(true)
+			}
 		})
 	}
 	attempts.Wait()
+	j.forget(strangers)
+	return !failed.Load()
 }
 
-// strangers returns the addresses behind the configured names that are neither
+// forget drops what is known of addresses that are not tried any more.
+func (j *joiner) forget(but []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	maps.DeleteFunc(j.failing, func(peer string, _ bool) bool {
+		return !slices.Contains(but, peer) && !slices.Contains(j.p.join, peer)
+	})
+}
+
+// strangers returns the peers, and the addresses of lost members, that are neither
 // members nor this node. To join oneself would succeed and mean nothing.
-func (j *joiner) strangers(ctx context.Context) []string {
-	local := j.p.local.now()
-	var out []string
+func (j *joiner) strangers(peers []netip.AddrPort) []string {
+	local := j.p.place.Load().local.now()
+	out := j.p.table.missing()
+	for _, at := range peers {
+		if !local.has(at) {
+			out = append(out, at.String())
+		}
+	}
+	out = slices.DeleteFunc(out, j.p.table.knows)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// look returns the addresses behind the configured names.
+func (j *joiner) look(ctx context.Context) (peers []netip.AddrPort) {
 	for _, peer := range j.p.join {
 		if peer == "" {
 			continue
@@ -114,14 +154,9 @@ func (j *joiner) strangers(ctx context.Context) []string {
 			return nil
 		}
 		j.note(peer, err)
-		for _, at := range found {
-			if !local.has(at) && !j.p.table.knows(at.String()) {
-				out = append(out, at.String())
-			}
-		}
+		peers = append(peers, found...)
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return peers
 }
 
 func (j *joiner) note(peer string, err error) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -10,9 +11,11 @@ import (
 const (
 	maxPacket   = 700  // bytes; above this UDP may fragment or, near 1400, not send at all
 	inboxSize   = 1024 // messages
-	outboxSize  = 256  // messages, for each of the two ways out
-	maxRepeats  = 512  // messages waiting to be gossiped again
-	maxDialling = 32   // connections at once for large messages
+	inboxBytes  = 16 << 20
+	maxMessage  = 6 << 20 // bytes; nothing sends as much
+	outboxSize  = 256     // messages, for each of the two ways out
+	maxRepeats  = 512     // messages waiting to be gossiped again
+	maxDialling = 32      // connections at once for large messages
 )
 
 // mail carries messages between the states of this node and those of the
@@ -21,6 +24,7 @@ const (
 type mail struct {
 	p       *Peer
 	inbox   chan []byte
+	waiting atomic.Int64 // bytes in inbox
 	small   chan []byte
 	large   chan []byte
 	repeats *memberlist.TransmitLimitedQueue
@@ -42,7 +46,15 @@ func newMail(p *Peer) *mail {
 // deliver takes a message off the receive loop, which reuses its memory.
 func (m *mail) deliver(msg []byte) {
 	m.p.metrics.received.Inc()
-	m.put(m.inbox, bytes.Clone(msg))
+	size := int64(len(msg))
+	if size > maxMessage {
+		m.p.metrics.refused.WithLabelValues(refusedSize).Inc()
+		return
+	}
+	if m.waiting.Add(size) > inboxBytes || !m.put(m.inbox, bytes.Clone(msg)) {
+		m.waiting.Add(-size)
+		m.p.metrics.dropped.Inc()
+	}
 }
 
 // post hands a message to the senders.
@@ -51,18 +63,22 @@ func (m *mail) post(key string, data []byte) {
 		return
 	}
 	msg := appendPart([]byte{wireVersion}, part{key: key, data: data})
+	queue := m.small
 	if len(msg) > maxPacket {
-		m.put(m.large, msg)
-		return
+		queue = m.large
 	}
-	m.put(m.small, msg)
+	if !m.put(queue, msg) {
+		m.p.metrics.dropped.Inc()
+	}
 }
 
-func (m *mail) put(queue chan []byte, msg []byte) {
+// put reports whether the queue had room.
+func (m *mail) put(queue chan []byte, msg []byte) bool {
 	select {
 	case queue <- msg:
+		return true
 	default:
-		m.p.metrics.dropped.Inc()
+		return false
 	}
 }
 
@@ -72,6 +88,7 @@ func (m *mail) receive() {
 		case <-m.p.base.Done():
 			return
 		case msg := <-m.inbox:
+			m.waiting.Add(-int64(len(msg)))
 			m.p.mergeSnapshot(msg)
 		}
 	}
@@ -88,7 +105,7 @@ func (m *mail) sendLarge() {
 			slots <- struct{}{}
 			sends.Go(func() {
 				defer func() { <-slots }()
-				m.sent(n, m.p.list.SendReliable(n, msg))
+				m.sent(n, m.p.place.Load().list.SendReliable(n, msg))
 			})
 		}
 	})
@@ -121,7 +138,7 @@ func (m *mail) each(queue chan []byte, send func([]byte)) {
 // message in its own packets for those that missed it.
 func (m *mail) sendPackets(msg []byte) {
 	for _, n := range m.p.table.others() {
-		m.sent(n, m.p.list.SendBestEffort(n, msg))
+		m.sent(n, m.p.place.Load().list.SendBestEffort(n, msg))
 	}
 	m.repeats.QueueBroadcast(repeat(msg))
 	m.repeats.Prune(maxRepeats)

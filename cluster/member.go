@@ -12,7 +12,11 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-const changeBuffer = 64
+const (
+	changeBuffer = 64
+	maxLost      = 256       // members remembered after they were lost
+	lostFor      = time.Hour // how long they are looked for
+)
 
 // Member is one live node of the cluster.
 type Member struct {
@@ -31,14 +35,23 @@ type table struct {
 	changes chan change // for the log alone: may overflow
 
 	mu    sync.Mutex // guards the fields below
+	round int        // counts the resets: events of an earlier round are stale
 	known map[string]entry
+	lost  map[string]lostMember // by name: went without a word
 
 	current atomic.Pointer[view]
 }
 
 type entry struct {
-	member Member
-	node   *memberlist.Node // a copy; nil for this node
+	member  Member
+	node    *memberlist.Node // a copy; nil for this node
+	started int64            // of its process, by its clock, in nanoseconds
+	leaving bool             // it said so
+}
+
+type lostMember struct {
+	addr string
+	at   time.Time
 }
 
 // view is never written after it is stored.
@@ -59,6 +72,7 @@ func newTable(self Member, now func() time.Time) *table {
 		now:     now,
 		changes: make(chan change, changeBuffer),
 		known:   map[string]entry{self.Name: {member: self}},
+		lost:    make(map[string]lostMember),
 	}
 	t.publishLocked()
 	return t
@@ -70,14 +84,18 @@ func (t *table) others() []*memberlist.Node { return t.current.Load().others }
 func (t *table) knows(addr string) bool     { return t.current.Load().addrs[addr] }
 
 // record adds a member or renews what is known of it.
-func (t *table) record(n *memberlist.Node) {
+func (t *table) record(round int, n *memberlist.Node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if round != t.round {
+		return
+	}
 	old, seen := t.known[n.Name]
-	e := entry{member: Member{
+	m := decodeMeta(n.Meta)
+	e := entry{started: m.started, leaving: old.leaving, member: Member{
 		Name:    n.Name,
 		Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port))),
-		Version: string(n.Meta),
+		Version: m.version,
 		Self:    old.member.Self,
 		Since:   old.member.Since,
 	}}
@@ -89,6 +107,7 @@ func (t *table) record(n *memberlist.Node) {
 		e.node = &node
 	}
 	t.known[n.Name] = e
+	delete(t.lost, n.Name)
 	t.publishLocked()
 	if !seen {
 		t.tellLocked(e.member, true)
@@ -96,21 +115,77 @@ func (t *table) record(n *memberlist.Node) {
 }
 
 // remove forgets a member; this node itself stays.
-func (t *table) remove(name string) {
+func (t *table) remove(round int, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, seen := t.known[name]
-	if !seen || e.member.Self {
+	if round != t.round || !seen || e.member.Self {
 		return
 	}
-	delete(t.known, name)
+	t.forgetLocked(e)
 	t.publishLocked()
 	t.tellLocked(e.member, false)
 }
 
+func (t *table) forgetLocked(e entry) {
+	delete(t.known, e.member.Name)
+	if !e.leaving && len(t.lost) < maxLost {
+		t.lost[e.member.Name] = lostMember{addr: e.member.Address, at: t.now()}
+	}
+}
+
+// farewell notes that a member goes of its own will, so that nobody looks for it.
+func (t *table) farewell(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.lost, name)
+	if e, seen := t.known[name]; seen {
+		e.leaving = true
+		t.known[name] = e
+	}
+}
+
+// reset forgets all others, as lost, and begins a new round.
+func (t *table) reset() (round int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.round++
+	for _, e := range t.known {
+		if !e.member.Self {
+			t.forgetLocked(e)
+		}
+	}
+	t.publishLocked()
+	return t.round
+}
+
+// missing returns where members were that were lost within the last hour.
+func (t *table) missing() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for name, l := range t.lost {
+		if t.now().Sub(l.at) > lostFor {
+			delete(t.lost, name)
+			continue
+		}
+		out = append(out, l.addr)
+	}
+	return out
+}
+
+// publishLocked shows of several names at one address the one that started last:
+// the others are earlier lives of the same node, not yet found dead.
 func (t *table) publishLocked() {
+	newest := make(map[string]int64, len(t.known))
+	for _, e := range t.known {
+		newest[e.member.Address] = max(newest[e.member.Address], e.started)
+	}
 	v := &view{addrs: make(map[string]bool, len(t.known))}
 	for _, e := range t.known {
+		if !e.member.Self && e.started < newest[e.member.Address] {
+			continue
+		}
 		v.members = append(v.members, e.member)
 		if e.node != nil {
 			v.others = append(v.others, e.node)

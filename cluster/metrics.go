@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	sent, received prometheus.Counter // children of messages
 	messages       *prometheus.CounterVec
+	refused        *prometheus.CounterVec
 	dropped        prometheus.Counter
 	joinFailures   prometheus.Counter
 }
@@ -22,6 +23,10 @@ func newMetrics() *metrics {
 			Name: "gateway_cluster_messages_total",
 			Help: "Messages about shared state, one for each member sent to or heard.",
 		}, []string{"direction"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_cluster_refused_total",
+			Help: "What came and was refused: under another key or label, malformed or oversized state, oversized messages, connections beyond the limit.",
+		}, []string{"reason"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gateway_cluster_dropped_total",
 			Help: "Messages lost to a full queue or a failed send, repaired by the next exchange.",
@@ -33,6 +38,9 @@ func newMetrics() *metrics {
 	}
 	m.sent = m.messages.WithLabelValues("out")
 	m.received = m.messages.WithLabelValues("in")
+	for _, reason := range []string{refusedKey, refusedLabel, refusedState, refusedSize, refusedBusy} {
+		m.refused.WithLabelValues(reason)
+	}
 	return m
 }
 
@@ -52,7 +60,7 @@ func (m *metrics) register(reg prometheus.Registerer, p *Peer) error {
 
 	var done []prometheus.Collector
 	var errs []error
-	for _, c := range []prometheus.Collector{members, health, m.messages, m.dropped, m.joinFailures} {
+	for _, c := range []prometheus.Collector{members, health, m.messages, m.refused, m.dropped, m.joinFailures} {
 		if err := reg.Register(c); err != nil {
 			errs = append(errs, fmt.Errorf("cannot register cluster metrics: %w", err))
 			continue

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -17,7 +17,7 @@ import (
 const (
 	tcpTimeout   = 3 * time.Second  // to dial a member, and again to hear from it
 	pushPull     = 15 * time.Second // between two exchanges of the full state
-	reclaimName  = 30 * time.Second // until a dead member's name may come back elsewhere
+	reclaimName  = time.Millisecond // until a dead member may come back at another address: names are unique
 	leaveTimeout = 5 * time.Second
 	goodbye      = time.Second // to be heard by one member; one gossip round is 0.2 s
 	maxName      = 255         // bytes
@@ -51,23 +51,27 @@ type Options struct {
 // from many goroutines at once and before Join; after Leave nothing is sent or
 // heard, and Members keeps its last answer.
 type Peer struct {
-	name    string
-	addr    string
+	options Options
+	started time.Time
 	join    []string
 	rejoin  time.Duration
 	log     zerolog.Logger
-	list    *memberlist.Memberlist // nil: a cluster of one
+	quiet   zerolog.Logger        // for what others can provoke: a bounded number of lines
+	place   atomic.Pointer[place] // nil: a cluster of one
+	keys    *memberlist.Keyring   // nil: not encrypted
 	table   *table
 	states  states
 	mail    *mail
 	metrics *metrics
-	local   localAddrs
 
 	base    context.Context // ends when Leave begins
 	stop    context.CancelFunc
 	over    chan struct{} // closed when Leave waits no longer
 	workers sync.WaitGroup
 	joined  chan struct{} // closed after the first round of joining
+
+	rotating sync.Mutex // one change of keys at a time
+	moving   sync.Mutex // held while place is left
 
 	life    sync.Mutex // guards the fields below
 	joining bool
@@ -88,7 +92,7 @@ func New(o Options) (*Peer, error) {
 	}
 	p := newPeer(o)
 	if o.Config.Bind != "" || o.Transport != nil {
-		if err := p.listen(o); err != nil {
+		if err := p.open(); err != nil {
 			p.stop()
 			return nil, err
 		}
@@ -118,12 +122,15 @@ func newPeer(o Options) *Peer {
 	if now == nil {
 		now = time.Now
 	}
+	started := now()
 	p := &Peer{
-		name:    o.Name,
+		options: o,
+		started: started,
 		join:    o.Config.Join,
 		rejoin:  o.rejoin,
 		log:     o.Log,
-		table:   newTable(Member{Name: o.Name, Version: o.Version, Self: true, Since: now()}, now),
+		quiet:   limited(o.Log),
+		table:   newTable(Member{Name: o.Name, Version: o.Version, Self: true, Since: started}, now),
 		metrics: newMetrics(),
 		joined:  make(chan struct{}),
 		over:    make(chan struct{}),
@@ -136,56 +143,18 @@ func newPeer(o Options) *Peer {
 	return p
 }
 
-// listen opens the sockets and starts the workers. The library calls the
-// delegate before Create returns, so everything that one touches exists by
-// now, and none of it is p.list.
-func (p *Peer) listen(o Options) error {
-	conf, err := p.settings(o)
-	if err != nil {
-		return err
-	}
-	list, err := memberlist.Create(conf)
-	if err != nil {
-		return fmt.Errorf("cannot gossip on %s: %w", o.Config.Bind, err)
-	}
-	p.list = list
-	p.addr = list.LocalNode().FullAddress().Addr
-	p.local = newLocalAddrs(conf.BindAddr, conf.BindPort, p.addr)
-	p.workers.Go(p.mail.receive)
-	p.workers.Go(p.mail.sendSmall)
-	p.workers.Go(p.mail.sendLarge)
-	p.workers.Go(p.logChanges)
-	return nil
-}
-
-func (p *Peer) settings(o Options) (*memberlist.Config, error) {
-	key, err := o.Config.key()
-	if err != nil {
-		return nil, fmt.Errorf("cannot use secret key: %w", err)
-	}
-	conf := memberlist.DefaultLANConfig()
-	if err := setAddrs(conf, o.Config); err != nil {
-		return nil, err
-	}
-	d := delegate{p: p, meta: []byte(o.Version)}
-	conf.Name, conf.Label, conf.SecretKey = o.Name, o.Config.Label, key
-	conf.Transport, conf.Delegate, conf.Events = o.Transport, d, d
-	conf.TCPTimeout, conf.PushPullInterval = tcpTimeout, pushPull
-	conf.DeadNodeReclaimTime = reclaimName
-	conf.EnableCompression = false // payloads are tiny: it would cost more than it saves
-	conf.Logger = log.New(newLogWriter(o.Log), "", 0)
-	if o.tune != nil {
-		o.tune(conf)
-	}
-	return conf, nil
-}
-
 // Name is this node's name.
-func (p *Peer) Name() string { return p.name }
+func (p *Peer) Name() string { return p.options.Name }
 
 // Addr is the ip:port this node is known by, or empty in a cluster of one that
 // opened no socket.
-func (p *Peer) Addr() string { return p.addr }
+// It may change where Config.Advertise is empty and Config.Bind is unspecified.
+func (p *Peer) Addr() string {
+	if at := p.place.Load(); at != nil {
+		return at.addr
+	}
+	return ""
+}
 
 // Members lists the live members by name, this node among them. A member
 // under suspicion still counts. The slice is the caller's.
@@ -198,10 +167,11 @@ func (p *Peer) Size() int { return p.table.size() }
 // 7 the later it answers: then it is starved itself, and its suspicions of
 // others deserve less trust.
 func (p *Peer) HealthScore() int {
-	if p.list == nil {
+	at := p.place.Load()
+	if at == nil {
 		return 0
 	}
-	return p.list.GetHealthScore()
+	return at.list.GetHealthScore()
 }
 
 // Leave tells the others that this node goes, sends what is still queued,
@@ -219,15 +189,19 @@ func (p *Peer) goAway(ctx context.Context) error {
 	p.life.Lock()
 	p.left = true
 	p.life.Unlock()
+	p.mail.post(farewellKey, []byte(p.Name()))
 	p.stop()
-	if p.list == nil {
+	p.moving.Lock() // a move under way comes to its end first
+	defer p.moving.Unlock()
+	at := p.place.Load()
+	if at == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	errs := []error{p.sayGoodbye(ctx), p.awaitWorkers(ctx)}
+	errs := []error{p.sayGoodbye(ctx, at), p.awaitWorkers(ctx)}
 	close(p.over)
-	if err := p.list.Shutdown(); err != nil {
+	if err := at.list.Shutdown(); err != nil {
 		errs = append(errs, fmt.Errorf("cannot close gossip: %w", err))
 	}
 	return errors.Join(errs...)
@@ -237,13 +211,16 @@ func (p *Peer) goAway(ctx context.Context) error {
 // whole cluster stops at once, so that is no error: who is left finds out by
 // probing. It must not run beside Shutdown: the library panics on a leave after
 // that.
-func (p *Peer) sayGoodbye(ctx context.Context) error {
+func (p *Peer) sayGoodbye(ctx context.Context, at *place) error {
+	if at.left {
+		return nil
+	}
 	end, _ := ctx.Deadline()
 	budget := min(time.Until(end), goodbye)
 	if ctx.Err() != nil || budget <= 0 { // the library takes 0 for "no limit"
 		return fmt.Errorf("cannot announce leave: %w", cmp.Or(ctx.Err(), context.DeadlineExceeded))
 	}
-	if err := p.list.Leave(budget); err != nil {
+	if err := at.list.Leave(budget); err != nil {
 		p.log.Debug().Err(err).Dur("waited", budget).Msg("nobody heard that this node leaves")
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ func quick(conf *memberlist.Config) {
 
 func options(name string, join ...string) Options {
 	return Options{
-		Config:  Config{Bind: "127.0.0.1:0", Label: "test", SecretKey: testKey, Join: join},
+		Config:  Config{Bind: "127.0.0.1:0", Label: "test", SecretKey: Keys{testKey}, Join: join},
 		Name:    name,
 		Version: "v-" + name,
 		Log:     zerolog.Nop(),
@@ -88,7 +89,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func crash(p *Peer) {
 	p.leave.Do(func() {
 		p.stop()
-		_ = p.list.Shutdown()
+		_ = p.place.Load().list.Shutdown()
 		p.workers.Wait()
 	})
 }
@@ -204,9 +205,66 @@ func TestCrashIsNoticedAndPeerReturns(t *testing.T) {
 	})
 }
 
+// A node that gets another address is the same member there, with its rows.
+func TestMemberMoves(t *testing.T) {
+	peers, rows, _ := trio(t)
+	o := options("mover", peers[0].Addr())
+	o.Config.Bind = "0.0.0.0:0"
+	mover := start(t, o)
+	own := NewRows("mover", time.Minute, time.Now)
+	send := mover.Share("rows", own)
+	mover.Join(t.Context())
+	eventually(t, "four members", func() bool { return peers[2].Size() == 4 && mover.Size() == 4 })
+	for _, to := range []string{"127.0.0.2", "127.0.0.3"} {
+		if err := mover.move(netip.MustParseAddr(to)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the member at "+to, func() bool {
+			for _, p := range peers {
+				at := slices.IndexFunc(p.Members(), func(m Member) bool { return m.Name == "mover" })
+				if p.Size() != 4 || at < 0 || !strings.HasPrefix(p.Members()[at].Address, to+":") {
+					return false
+				}
+			}
+			return mover.Size() == 4 && strings.HasPrefix(mover.Addr(), to+":")
+		})
+		send(own.Set([]byte(to)))
+		eventually(t, "its row", func() bool { return payloads(rows[0]) == "mover="+to })
+	}
+	if err := mover.Leave(t.Context()); err != nil {
+		t.Errorf("leave: %v", err)
+	}
+}
+
+// A port that is taken meanwhile is no end: the node leaves cleanly, or moves once
+// it can.
+func TestMoveThatFails(t *testing.T) {
+	o := options("mover")
+	o.Config.Bind = "0.0.0.0:0"
+	mover := start(t, o)
+	nowhere := netip.MustParseAddr("127.0.0.2")
+	bind := mover.place.Load().local.bind
+	squat := *mover.place.Load()
+	squat.port = -1
+	mover.place.Store(&squat)
+	if err := mover.move(nowhere); err == nil || !mover.place.Load().left {
+		t.Fatalf("moving to port -1: got error %v", err)
+	}
+	back := *mover.place.Load()
+	back.port = int(bind.Port())
+	mover.place.Store(&back)
+	if err := mover.move(nowhere); err != nil || mover.place.Load().left {
+		t.Errorf("moving once it can: %v", err)
+	}
+	mover.vacate(mover.place.Load())
+	if err := mover.Leave(t.Context()); err != nil {
+		t.Errorf("leave on the way: %v", err)
+	}
+}
+
 // A cluster must not grow by those who were not meant.
 func TestStrangersAreRefused(t *testing.T) {
-	f := func(what string, change func(*Config)) {
+	f := func(what, reason string, change func(*Config)) {
 		t.Helper()
 		home := start(t, options("home"))
 		reg := prometheus.NewRegistry()
@@ -221,10 +279,13 @@ func TestStrangersAreRefused(t *testing.T) {
 		if got := count(t, stranger.metrics.joinFailures); got < 1 {
 			t.Errorf("%s: got %v join failures, want at least 1", what, got)
 		}
+		eventually(t, "the refusal is counted", func() bool {
+			return count(t, home.metrics.refused.WithLabelValues(reason)) > 0
+		})
 	}
-	f("other key", func(c *Config) { c.SecretKey = "another passphrase, also long" })
-	f("no key", func(c *Config) { c.SecretKey = "" })
-	f("other label", func(c *Config) { c.Label = "foreign" })
+	f("other key", "key", func(c *Config) { c.SecretKey = Keys{"another passphrase, also long"} })
+	f("no key", "key", func(c *Config) { c.SecretKey = nil })
+	f("other label", "label", func(c *Config) { c.Label = "foreign" })
 }
 
 func TestJoinIsBounded(t *testing.T) {
@@ -325,6 +386,7 @@ func TestMetrics(t *testing.T) {
 		"gateway_cluster_members":             1,
 		"gateway_cluster_health_score":        1,
 		"gateway_cluster_messages_total":      2,
+		"gateway_cluster_refused_total":       5,
 		"gateway_cluster_dropped_total":       1,
 		"gateway_cluster_join_failures_total": 1,
 	}

@@ -187,6 +187,32 @@ func TestRowsMergeLaws(t *testing.T) {
 	}
 }
 
+// However copies of one version travel, none lives longer than the shortest that
+// was seen: a silent owner's row dies on time.
+func TestRowsLifeIsNeverExtended(t *testing.T) {
+	for seed := range uint64(500) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		c := newClock()
+		owner := c.rows("owner")
+		message := owner.Set([]byte("x"))
+		dies := c.at.Add(testTTL)
+		holders := []*Rows{c.rows("a"), c.rows("b"), c.rows("c"), c.rows("d")}
+		mustMerge(t, holders[0], message)
+		for range 40 {
+			c.pass(time.Duration(rng.IntN(4000)) * time.Millisecond)
+			from, to := holders[rng.IntN(len(holders))], holders[rng.IntN(len(holders))]
+			mustMerge(t, to, state(t, from))
+			for _, r := range holders {
+				for _, row := range r.All() {
+					if end := c.at.Add(row.Remaining); end.After(dies) {
+						t.Fatalf("seed %d: the row lives until %s, %s after its end", seed, end, end.Sub(dies))
+					}
+				}
+			}
+		}
+	}
+}
+
 func FuzzRowsMerge(f *testing.F) {
 	c := newClock()
 	f.Add(c.rows("a").Set([]byte("payload")))

@@ -7,7 +7,10 @@ import (
 	"sync"
 )
 
-const maxKey = 255 // bytes
+const (
+	maxKey      = 255 // bytes
+	farewellKey = ""  // of a member that goes and says its name
+)
 
 // State is what members share under one key. Its methods are called from
 // several goroutines at once, also with bytes that another version of the
@@ -88,7 +91,8 @@ func (p *Peer) snapshot() []byte {
 func (p *Peer) mergeSnapshot(buf []byte) {
 	parts, err := decodeParts(buf)
 	if err != nil {
-		p.log.Warn().Err(err).Int("bytes", len(buf)).Msg("cannot decode shared state")
+		p.metrics.refused.WithLabelValues(refusedState).Inc()
+		p.quiet.Warn().Err(err).Int("bytes", len(buf)).Msg("cannot decode shared state")
 		return
 	}
 	for _, part := range parts {
@@ -98,11 +102,16 @@ func (p *Peer) mergeSnapshot(buf []byte) {
 
 // merge ignores keys nobody here shares: the sender may run a newer version.
 func (p *Peer) merge(in part) {
+	if in.key == farewellKey {
+		p.table.farewell(string(in.data))
+		return
+	}
 	s := p.states.get(in.key)
 	if s == nil {
 		return
 	}
 	if err := s.Merge(in.data); err != nil {
-		p.log.Warn().Err(err).Str("state", in.key).Int("bytes", len(in.data)).Msg("cannot merge shared state")
+		p.metrics.refused.WithLabelValues(refusedState).Inc()
+		p.quiet.Warn().Err(err).Str("state", in.key).Int("bytes", len(in.data)).Msg("cannot merge shared state")
 	}
 }

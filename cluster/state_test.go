@@ -61,10 +61,37 @@ func TestDeliverCopiesAndNeverBlocks(t *testing.T) {
 	eventually(t, "the first message arrives unharmed", func() bool { return slow.has("first") })
 }
 
+// However many and large the messages of a hostile member, memory stays bounded
+// and each refusal is counted.
+func TestInboxIsBounded(t *testing.T) {
+	p := start(t, options("a"))
+	slow := &blob{hold: make(chan struct{})}
+	p.Share("k", slow)
+	d := delegate{p: p}
+	d.NotifyMsg(make([]byte, maxMessage+1))
+	if got := count(t, p.metrics.refused.WithLabelValues("size")); got != 1 {
+		t.Errorf("got %v refused for their size, want 1", got)
+	}
+	large := appendPart([]byte{wireVersion}, part{key: "k", data: make([]byte, maxMessage-100)})
+	for range 20 {
+		d.NotifyMsg(large)
+	}
+	if got := p.mail.waiting.Load(); got > inboxBytes {
+		t.Errorf("%d bytes wait, want at most %d", got, inboxBytes)
+	}
+	if got := count(t, p.metrics.dropped); got < 16 {
+		t.Errorf("got %v dropped, want most of 20", got)
+	}
+	close(slow.hold)
+	eventually(t, "room again", func() bool { return p.mail.waiting.Load() == 0 })
+	d.NotifyMsg([]byte{wireVersion + 1})
+	eventually(t, "malformed state is counted", func() bool { return count(t, p.metrics.refused.WithLabelValues("state")) == 1 })
+}
+
 func TestPostNeverBlocks(t *testing.T) {
 	p := newPeer(Options{Name: "a"}) // nobody sends
 	defer p.stop()
-	p.table.record(node("b"))
+	p.table.record(0, node("b"))
 	send := p.Share("k", &blob{})
 	for range outboxSize + 5 {
 		send([]byte("small"))

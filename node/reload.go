@@ -78,6 +78,9 @@ func (n *Node) reload(text []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := n.peer.UseKeys(cfg.Cluster.SecretKey); err != nil {
+		return fmt.Errorf("cluster.secret_key: %w", err)
+	}
 	n.apply(next)
 	return nil
 }

@@ -329,11 +329,34 @@ func TestFrozenNamesWhatCannotBeSwapped(t *testing.T) {
 	f("server: {trusted_proxies: [10.0.0.0/8], drain_delay_ms: 5, ipv6_prefix: 56}")
 	f("redis: {addrs: [\"r:6379\"]}\nlog: {level: debug}", "redis.addrs", "log.level")
 	f("jwt: {issuer: other}")
+	f("cluster: {secret_key: a-key-of-many-bytes}", "cluster.secret_key")
+}
+
+// Keys are replaced at run time; whether there is one at all is not.
+func TestKeysAreSwappable(t *testing.T) {
+	parse := func(keys string) *Config {
+		t.Helper()
+		cfg, err := Parse([]byte("cluster: {bind: \"127.0.0.1:0\", secret_key: "+keys+"}"), env("K", "the-first-key-of-all"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	f := func(running, next string, want ...string) {
+		t.Helper()
+		if got := Frozen(parse(running), parse(next)); !slices.Equal(want, got) {
+			t.Errorf("%s to %s: frozen are %v, want %v", running, next, got, want)
+		}
+	}
+	f(`"${K}"`, `["${K}", the-second-key-of-all]`)
+	f("[the-first-key-of-all]", `"${K}"`)
+	f(`"${K}"`, `""`, "cluster.secret_key")
+	f(`"${NONE:-}"`, `["${K}"]`, "cluster.secret_key")
 }
 
 func TestRedactedHidesSecrets(t *testing.T) {
 	cfg, err := Parse([]byte("jwt: {secret: planted-secret}\nadmin: {token: planted-secret-token}\nredis: {password: planted-secret}\n"+
-		"cluster: {secret_key: planted-secret-key}\n"+
+		"cluster: {secret_key: [planted-secret-key, planted-second-key]}\n"+
 		"api_keys: [{name: one, hash: \"sha256:"+strings.Repeat("b1a57ed0", 8)+"\"}]"), env())
 	if err != nil {
 		t.Fatal(err)
@@ -342,7 +365,7 @@ func TestRedactedHidesSecrets(t *testing.T) {
 	if text := cmp.Diff(nil, shown); strings.Contains(text, "planted") || strings.Contains(text, "b1a57ed0") || !strings.Contains(text, "***") {
 		t.Errorf("a secret is shown: %s", text)
 	}
-	if cfg.JWT.Secret != "planted-secret" || !strings.Contains(cfg.APIKeys[0].Hash, "b1a57ed0") {
+	if cfg.JWT.Secret != "planted-secret" || cfg.Cluster.SecretKey[1] != "planted-second-key" || !strings.Contains(cfg.APIKeys[0].Hash, "b1a57ed0") {
 		t.Error("redacting changed the running configuration")
 	}
 }

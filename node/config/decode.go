@@ -20,6 +20,10 @@ const maxNodes = 1_000_000
 // not start from zero.
 type defaulter interface{ SetDefaults() }
 
+// oneOrMany is implemented by lists that may also be written as their only
+// element.
+type oneOrMany interface{ OneOrMany() }
+
 // decoder walks a YAML document beside the Go value it fills and collects every
 // problem instead of stopping at the first.
 type decoder struct {
@@ -126,12 +130,18 @@ func (d *decoder) structure(n *yaml.Node, dst reflect.Value, path string) {
 }
 
 func (d *decoder) list(n *yaml.Node, dst reflect.Value, path string) {
-	if n.Kind != yaml.SequenceNode {
+	items := n.Content
+	if _, lone := dst.Interface().(oneOrMany); lone && n.Kind == yaml.ScalarNode {
+		items = []*yaml.Node{n}
+		if n.Value == "" {
+			items = nil
+		}
+	} else if n.Kind != yaml.SequenceNode {
 		d.fail(n, path, "must be a list, got %s", describe(n))
 		return
 	}
-	out := reflect.MakeSlice(dst.Type(), 0, len(n.Content))
-	for _, item := range n.Content {
+	out := reflect.MakeSlice(dst.Type(), 0, len(items))
+	for _, item := range items {
 		if d.vanishes(item) {
 			continue
 		}

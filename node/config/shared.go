@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/go-api-gateway-pro/gateway/cluster"
 )
 
 // nodeLocal are the sections that may differ from node to node.
@@ -44,6 +46,9 @@ func Frozen(running, next *Config) []string {
 	swappable := []string{
 		"server.trusted_proxies", "server.ipv6_prefix", "server.max_in_flight", "server.drain_delay_ms", "server.drain_timeout_ms",
 	}
+	if encrypted := func(c *Config) bool { return len(c.Cluster.SecretKey) > 0 }; encrypted(running) == encrypted(next) {
+		swappable = append(swappable, "cluster.secret_key")
+	}
 	return slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(swappable, p) })
 }
 
@@ -72,7 +77,7 @@ func hidden(fields map[string]string) map[string]string {
 // set reads "***".
 func (c *Config) Redacted() map[string]any {
 	shown := *c
-	for _, secret := range []*string{&shown.JWT.Secret, &shown.Admin.Token, &shown.Redis.Password, &shown.Redis.SentinelPassword, &shown.Cluster.SecretKey} {
+	for _, secret := range []*string{&shown.JWT.Secret, &shown.Admin.Token, &shown.Redis.Password, &shown.Redis.SentinelPassword} {
 		if *secret != "" {
 			*secret = "***"
 		}
@@ -86,6 +91,7 @@ func (c *Config) Redacted() map[string]any {
 		rules := &shown.Routes[i].RequestHeaders
 		rules.Set, rules.Add = hidden(rules.Set), hidden(rules.Add)
 	}
+	shown.Cluster.SecretKey = slices.Repeat(cluster.Keys{"***"}, len(c.Cluster.SecretKey))
 	text, err := yaml.Marshal(shown)
 	if err != nil {
 		panic("BUG: configuration does not encode: " + err.Error())

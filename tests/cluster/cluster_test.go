@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // The limit is the cluster's, whatever node a request lands on.
@@ -85,6 +88,50 @@ func TestConfigDriftIsVisible(t *testing.T) {
 	}
 	c.nodes[1].write(t, routes)
 	c.eventually("the end of the drift", func() bool { return c.metric(c.nodes[0], "gateway_cluster_config_versions") == "1" })
+	c.eventually("its end in the log", func() bool {
+		return strings.Contains(c.nodes[0].logs.String(), "all members run the same configuration")
+	})
+}
+
+// Everything that is told of a member, as any other one tells it.
+func TestClusterShowsEveryMember(t *testing.T) {
+	c := startTrio(t)
+	c.eventually("figures of a node that serves", func() bool {
+		c.get(c.nodes[1], "/free")
+		return c.row(c.nodes[0], c.nodes[1])["rps"] != float64(0) && c.row(c.nodes[0], c.nodes[1])["p99_ms"] != float64(0)
+	})
+	got := c.row(c.nodes[0], c.nodes[1])
+	want := []string{"address", "config", "health_score", "mode", "name", "p99_ms", "rps", "uptime_s", "version"}
+	for _, key := range want {
+		if _, there := got[key]; !there {
+			t.Errorf("no %s in %v", key, got)
+		}
+	}
+	if len(got) != len(want) || got["version"] != "test" || got["mode"] != "redis" {
+		t.Errorf("got %v, want the keys %v, version test, mode redis", got, want)
+	}
+	config, _ := got["config"].(map[string]any)
+	loaded, err := time.Parse(time.RFC3339Nano, fmt.Sprint(config["loaded_at"]))
+	if config["version"] != float64(1) || config["hash"] == "" || config["result"] != "ok" || err != nil || time.Since(loaded) > time.Minute {
+		t.Errorf("got config %v, want version 1, a hash, ok, and a time just past", config)
+	}
+	hash := fmt.Sprint(config["hash"])
+	if got := c.metric(c.nodes[1], `gateway_config_info{hash="`+hash+`",version="1"}`); got != "1" {
+		t.Errorf("gateway_config_info of %s is %q, want 1", hash, got)
+	}
+}
+
+// row is what one node says of another.
+func (c *trio) row(of, about *member) map[string]any {
+	c.t.Helper()
+	var v struct{ Members []map[string]any }
+	harness.Ask(c.t, "GET", "http://"+of.AdminAddr()+"/cluster", "").JSON(c.t, &v)
+	for _, m := range v.Members {
+		if m["name"] == about.Name() {
+			return m
+		}
+	}
+	return nil
 }
 
 func TestRefusedConfigIsVisible(t *testing.T) {
@@ -133,5 +180,32 @@ func TestLeavingNodeIsForgotten(t *testing.T) {
 	c.eventually("two members", func() bool { return c.everyoneSees(2) })
 	if got := c.metric(c.nodes[0], "gateway_cluster_members"); got != "2" {
 		t.Errorf("gateway_cluster_members is %s", got)
+	}
+}
+
+// The key is replaced in the files of a running cluster, one step after the
+// other on every node, and nobody refuses anybody on the way.
+func TestGossipKeyIsReplacedByReload(t *testing.T) {
+	const first, second = "the-first-key-of-the-trio", "the-second-key-of-the-trio"
+	c := startTrio(t)
+	for step, keys := range []string{first + ", " + second, second + ", " + first, second} {
+		for _, m := range c.nodes {
+			m.write(t, strings.Replace(routes, "secret_key: "+first, "secret_key: ["+keys+"]", 1))
+			c.eventually("the keys in use", func() bool {
+				return strings.Count(m.logs.String(), "gossip keys replaced") == step+1
+			})
+		}
+	}
+	c.nodes[2].stop()
+	<-c.nodes[2].stopped
+	c.nodes = c.nodes[:2]
+	c.eventually("word of a leave under the new key", func() bool { return c.everyoneSees(2) })
+	for _, m := range c.nodes {
+		if got := c.metric(m, `gateway_cluster_refused_total{reason="key"}`); got != "0" {
+			t.Errorf("%s refused %s messages for their key", m.Name(), got)
+		}
+		if logs := m.logs.String(); strings.Contains(logs, first) || strings.Contains(logs, second) {
+			t.Error("a key is in the log")
+		}
 	}
 }

@@ -46,7 +46,7 @@ const routes = `
 server: {host: 127.0.0.1, port: 0, drain_delay_ms: 0, drain_timeout_ms: 5000}
 admin: {port: 0}
 redis: {addrs: ["${REDIS}"], budget_ms: 200}
-cluster: {bind: "${BIND}", join: ["${JOIN:-}"]}
+cluster: {bind: "${BIND}", join: ["${JOIN:-}"], secret_key: the-first-key-of-the-trio}
 routes:
   - {path: "/limited", upstream: "${UPSTREAM}", rate_limit: {rps: 1, burst: 20, key_by: ip}}
   - {path: "/free", upstream: "${UPSTREAM}", breaker: {failures: 3, open_ms: 60000}}
