@@ -150,6 +150,19 @@ func (w *world) step() {
 	}
 }
 
+// calm lets nothing happen any more; it reports whether something was still to.
+func (w *world) calm() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for step := range w.at {
+		if step > w.steps {
+			clear(w.at)
+			return true
+		}
+	}
+	return false
+}
+
 func (w *world) on(i int) *proc {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -371,13 +384,15 @@ func (p *proc) isDead() bool {
 	return p.dead
 }
 
-// The Config. A text is its own hash.
+// The Config. A short text is its own hash.
 
 func (p *proc) Running() string {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	return p.runs
+	return hashOf(p.runs)
 }
+
+func hashOf(text string) string { return text[:min(len(text), 32)] }
 
 func (p *proc) Prepare(plan Plan) (Candidate, error) {
 	p.w.step()
@@ -407,13 +422,13 @@ type candidate struct {
 	plan Plan
 }
 
-func (c *candidate) Hash() string { return string(c.plan.Text) }
+func (c *candidate) Hash() string { return hashOf(string(c.plan.Text)) }
 
 func (c *candidate) Commit() error {
 	w, p := c.p.w, c.p
 	w.step()
 	w.mu.Lock()
-	if p.runs != c.plan.Base {
+	if hashOf(p.runs) != c.plan.Base {
 		w.mu.Unlock()
 		return ErrMoved
 	}
