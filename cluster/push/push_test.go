@@ -429,3 +429,89 @@ func TestCommitThatFailsIsTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+// Who leaves in order is missed at once: nobody decides for a cluster that is
+// not the one that was asked.
+func TestMemberThatLeavesBeforeTheDecision(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.slowDown(1, time.Second, 5*time.Second) // its answer is awaited while n2.0, prepared, goes
+		w.later(time.Second, func() { w.leave(2) })
+		r := w.on(0).push.Push(w.ctx, []byte("new"))
+		if m := r.member(t, "n2.0"); r.Outcome != Refused || m.Result != Gone || r.TookMS > 3000 {
+			t.Errorf("got %+v, want refused within 3 s for n2.0, which is gone", r)
+		}
+	})
+}
+
+// Members that read one text as two configurations must not run it.
+func TestMembersThatDisagreeOnTheHash(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		r := newRound(w.on(0).push, []byte("new"))
+		r.members = map[string]*Member{"a": {Name: "a"}, "b": {Name: "b"}}
+		r.notePrepared(message{From: "a", Result: Prepared, Hash: "1"})
+		r.notePrepared(message{From: "b", Result: Prepared, Hash: "2"})
+		if m := r.members["b"]; m.Result != Refused || m.Error != "understands it as 2, another member as 1" {
+			t.Errorf("got %+v", m)
+		}
+	})
+}
+
+// The announcement alone is enough: it may arrive where the coordinator's
+// message does not.
+func TestAnnouncementIsEnough(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.on(0).push
+		w.on(2).push.take(message{Protocol: protocol, Kind: kindPrepare, Push: "x", From: "n0.0", Base: "old", Text: []byte("new")}.encode())
+		time.Sleep(time.Second)
+		p.announce(p.ledger.add(Decision{Push: "x", Base: "old", Hash: "new", At: time.Now()}))
+		time.Sleep(time.Second)
+		if got := w.running()[2]; got != "new" {
+			t.Errorf("runs %s after the announcement", got)
+		}
+	})
+	inWorld(t, func(t *testing.T, w *world) {
+		announced := false
+		p := w.on(0).push
+		p.announce = func([]byte) { announced = true }
+		if p.Push(w.ctx, []byte("new")); !announced {
+			t.Error("the decision was not announced")
+		}
+	})
+}
+
+// The coordinator's node does not look its own decision up: it waits until it is
+// told, when another has confirmed.
+func TestCoordinatorIsNotTheFirst(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.on(0).push
+		p.announce = func([]byte) {
+			_ = p.ledger.Merge(nil) // wakes it up, decided and before anybody was told
+			time.Sleep(time.Second)
+			if w.running()[0] != "old" {
+				t.Error("the coordinator switched first")
+			}
+		}
+		if r := p.Push(w.ctx, []byte("new")); r.Outcome != Committed {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// A member that missed a decision follows it before it takes part in the next
+// push, which is based on it.
+func TestMissedDecisionComesBeforeTheNextPush(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := w.on(2)
+		send := func(push, base, text string) {
+			p.push.take(message{Protocol: protocol, Kind: kindPrepare, Push: push, From: "n0.0", Base: base, Text: []byte(text)}.encode())
+			time.Sleep(time.Second)
+		}
+		send("x", "old", "new")
+		time.Sleep(holdFor)
+		_ = p.push.ledger.Rows.Merge(w.on(0).push.ledger.add(Decision{Push: "x", Base: "old", Hash: "new", At: time.Now()}))
+		send("y", "new", "newer")
+		if p.Running() != "new" || w.hosts[2].temp == nil || w.hosts[2].temp.Push != "y" {
+			t.Errorf("runs %s, prepared %+v; want new, and y", p.Running(), w.hosts[2].temp)
+		}
+	})
+}
