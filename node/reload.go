@@ -22,6 +22,9 @@ type reloader struct {
 	loadedAt time.Time
 	result   string // of the last attempt: "ok" or "refused"
 
+	held *prepared // by a push: file reloads wait for it; nil: none
+	due  bool      // a file reload waits
+
 	success   prometheus.Gauge
 	timestamp prometheus.Gauge
 	refused   prometheus.Counter
@@ -49,12 +52,24 @@ func newReloader(reg prometheus.Registerer) *reloader {
 
 // Reload reads the configuration file and lets it take effect. Equal bytes are
 // no reload. After an error the running configuration goes on untouched; the
-// error joins every fault found.
+// error joins every fault found. While a push is prepared the reload waits for
+// its end, within ten seconds.
 func (n *Node) Reload() error {
 	n.reloads.mu.Lock()
 	defer n.reloads.mu.Unlock()
+	return n.reloadFile()
+}
+
+// reloadFile is Reload under its lock.
+func (n *Node) reloadFile() error {
+	n.reloads.due = false
 	text, err := config.Read(n.path)
 	if err == nil && bytes.Equal(text, n.reloads.text) {
+		return nil
+	}
+	if held := n.reloads.held; held != nil && !held.arrived(text) {
+		n.reloads.due = true
+		n.logger.Info().Str("file", n.path).Msg("a push is prepared, the changed file waits for it")
 		return nil
 	}
 	n.reloads.text = text // nil after an error: what comes next is news, even if it is what runs
@@ -67,19 +82,24 @@ func (n *Node) Reload() error {
 
 // reload does everything that can fail, then hands over to apply, which cannot.
 func (n *Node) reload(text []byte) error {
-	cfg, err := n.parse(text)
-	if err != nil {
-		return err
-	}
-	if frozen := config.Frozen(n.snapshot.Load().config, cfg); len(frozen) > 0 {
-		return fmt.Errorf("%s: cannot change while the process runs; restart it", strings.Join(frozen, ", "))
-	}
-	next, err := n.compile(cfg)
+	next, err := n.accept(text)
 	if err != nil {
 		return err
 	}
 	n.apply(next)
 	return nil
+}
+
+// accept compiles a text that may take the running configuration's place.
+func (n *Node) accept(text []byte) (*snapshot, error) {
+	cfg, err := n.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if frozen := config.Frozen(n.snapshot.Load().config, cfg); len(frozen) > 0 {
+		return nil, fmt.Errorf("%s: cannot change while the process runs; restart it", strings.Join(frozen, ", "))
+	}
+	return n.compile(cfg)
 }
 
 // parse decodes and checks a configuration, including what this environment
@@ -103,12 +123,17 @@ func (n *Node) parse(text []byte) (*config.Config, error) {
 // is forgotten.
 func (n *Node) apply(next *snapshot) {
 	n.snapshot.Store(next)
-	n.backends.Retain(next.upstreams())
-	n.limiter.Retain(next.limitIDs())
-	n.requests.Retain(n.keptLabels(next))
+	n.retain(next)
 	n.reloads.version++
 	n.reloads.loadedAt = n.now()
 	n.warnWeakSecret(next.config)
+}
+
+// retain forgets what outlives a configuration and is not named by s.
+func (n *Node) retain(s *snapshot) {
+	n.backends.Retain(s.upstreams())
+	n.limiter.Retain(s.limitIDs())
+	n.requests.Retain(n.keptLabels(s))
 }
 
 func (n *Node) keptLabels(s *snapshot) map[string]bool {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/cluster/push"
 )
 
 // clusterView is the answer of GET /cluster.
@@ -12,7 +14,7 @@ type clusterView struct {
 	Self     string        `json:"self"`
 	Members  []memberView  `json:"members"`
 	Breakers []breakerView `json:"breakers"`
-	Pushes   []struct{}    `json:"pushes"`
+	Pushes   []push.Report `json:"pushes"` // the newest first
 }
 
 type memberView struct {
@@ -38,7 +40,7 @@ type breakerView struct {
 
 // clusterView composes what this node knows of the cluster.
 func (n *Node) clusterView() clusterView {
-	view := clusterView{Self: n.name, Members: []memberView{}, Breakers: []breakerView{}, Pushes: []struct{}{}}
+	view := clusterView{Self: n.name, Members: []memberView{}, Breakers: []breakerView{}, Pushes: n.pusher.Recent()}
 	statuses := n.liveStatuses()
 	for _, m := range n.peer.Members() {
 		s := statuses[m.Name]

@@ -193,3 +193,18 @@ func At(err error, pushed []byte) error {
 	locate(errs, lines)
 	return errors.Join(errs...)
 }
+
+// Shared returns the sections of a file that all nodes share, as they stand.
+func Shared(text []byte) ([]byte, error) {
+	_, all, err := sections(text)
+	if err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	for _, s := range all {
+		if !isNodeLocal(s.name) {
+			out.WriteString(s.text)
+		}
+	}
+	return []byte(out.String()), nil
+}
