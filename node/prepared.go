@@ -48,7 +48,8 @@ type prepared struct {
 	pushed []byte    // its shared sections are what counts
 	base   string    // hash of what must run for it to take effect
 	hash   string    // of what will run then
-	text   []byte    // this node's file with the pushed sections
+	from   []byte    // this node's file when it was built
+	text   []byte    // the same with the pushed sections
 	next   *snapshot // nil once released: what it needs may be forgotten meanwhile
 	temp   string    // where text waits on disk
 }
@@ -71,7 +72,7 @@ func (c *prepared) build() error {
 	if err != nil {
 		return config.At(err, c.pushed)
 	}
-	c.text, c.next, c.hash = text, next, next.config.Hash()
+	c.from, c.text, c.next, c.hash = own, text, next, next.config.Hash()
 	return nil
 }
 
@@ -107,6 +108,9 @@ func (c *prepared) Commit() error {
 // own sections are its. A file that cannot be followed is overwritten with what
 // was prepared; the push is decided.
 func (c *prepared) refresh() error {
+	if own, err := config.Read(c.n.path); err == nil && c.next != nil && bytes.Equal(own, c.from) {
+		return nil
+	}
 	before := c.text
 	err := c.build()
 	if err == nil && bytes.Equal(before, c.text) {
@@ -161,15 +165,16 @@ func (c *prepared) endHold() {
 }
 
 // leftover finds what an earlier process had prepared for a push whose decision
-// it did not live to hear.
-func (n *Node) leftover() *push.Leftover {
+// it did not live to hear: the newest that fits what runs. Files whose decision
+// nobody can look up any more are removed.
+func (n *Node) leftover() (found *push.Leftover) {
 	running := n.snapshot.Load().config.Hash()
 	for _, f := range tempFiles(n.path) {
 		if n.now().Sub(f.written) > leftoverLife {
 			removeTemp(f.path)
 			continue
 		}
-		if f.base != running {
+		if found != nil || f.base != running {
 			continue // perhaps another node's, on a shared volume
 		}
 		c, err := n.takeUp(f)
@@ -177,9 +182,9 @@ func (n *Node) leftover() *push.Leftover {
 			n.logger.Warn().Err(err).Str("file", f.path).Msg("cannot use what was prepared for a push")
 			continue
 		}
-		return &push.Leftover{Push: f.push, Base: f.base, Prepared: f.written, Candidate: c}
+		found = &push.Leftover{Push: f.push, Base: f.base, Prepared: f.written, Candidate: c}
 	}
-	return nil
+	return found
 }
 
 func (n *Node) takeUp(f tempFile) (*prepared, error) {
