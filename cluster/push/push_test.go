@@ -113,10 +113,8 @@ func kept(w *world, report *Report) {
 			w.t.Errorf("the coordinator died, and the others differ: %v", w.running())
 		}
 	case report.Outcome == Refused:
-		for i, h := range w.hosts {
-			if slices.Contains(h.ran, "new") {
-				w.t.Errorf("refused, but host %d ran it: %+v", i, report)
-			}
+		if ran := w.everRan("new"); len(ran) > 0 {
+			w.t.Errorf("refused, but hosts %v ran it: %+v", ran, report)
 		}
 	default:
 		for i, runs := range w.running() {
@@ -225,10 +223,8 @@ func twoPushes(t *testing.T, step int) {
 	if w.same() != want || a.Outcome == Partial || b.Outcome == Partial {
 		t.Errorf("%s and %s, and %v run", a.Outcome, b.Outcome, w.running())
 	}
-	for i, h := range w.hosts {
-		if a.Outcome == Refused && slices.Contains(h.ran, "new") || b.Outcome == Refused && slices.Contains(h.ran, "other") {
-			t.Errorf("host %d ran what was refused: %v", i, h.ran)
-		}
+	if a.Outcome == Refused && len(w.everRan("new")) > 0 || b.Outcome == Refused && len(w.everRan("other")) > 0 {
+		t.Errorf("hosts ran what was refused: %v, %v", w.everRan("new"), w.everRan("other"))
 	}
 	if a.Outcome == Refused && !slices.ContainsFunc(a.Members, func(m Member) bool { return m.Result == Busy || strings.Contains(m.Error, "based on") }) {
 		t.Errorf("refused without naming the other push: %+v", a)
@@ -350,11 +346,11 @@ func TestPreparedAndNeverDecided(t *testing.T) {
 			t.Fatalf("after nine seconds %v hold", held)
 		}
 		time.Sleep(2 * time.Second)
-		if held := w.held(); len(held) > 0 || w.hosts[2].temp == nil {
-			t.Errorf("after eleven seconds %v hold; what was prepared is kept: %t", held, w.hosts[2].temp != nil)
+		if held := w.held(); len(held) > 0 || w.kept(2) == "" {
+			t.Errorf("after eleven seconds %v hold; what is kept prepared: %q", held, w.kept(2))
 		}
 		time.Sleep(memory)
-		if w.hosts[2].temp != nil {
+		if w.kept(2) != "" {
 			t.Error("what was prepared is kept for more than an hour")
 		}
 		if r := w.on(0).push.Push(w.ctx, []byte("new")); r.Outcome != Committed {
@@ -375,8 +371,8 @@ func TestDecisionHeardTooLate(t *testing.T) {
 		row := w.on(0).push.ledger.add(Decision{Push: "x", Base: "old", Hash: "y", At: time.Now()})
 		w.on(0).push.announce(row)
 		time.Sleep(time.Second)
-		if got := w.running()[2]; got != "own" || w.hosts[2].temp != nil {
-			t.Errorf("runs %s, prepared text kept: %t; want own and dropped", got, w.hosts[2].temp != nil)
+		if got := w.running()[2]; got != "own" || w.kept(2) != "" {
+			t.Errorf("runs %s, keeps %q prepared; want own, and nothing", got, w.kept(2))
 		}
 	})
 }
@@ -510,8 +506,8 @@ func TestMissedDecisionComesBeforeTheNextPush(t *testing.T) {
 		time.Sleep(holdFor)
 		_ = p.push.ledger.Rows.Merge(w.on(0).push.ledger.add(Decision{Push: "x", Base: "old", Hash: "new", At: time.Now()}))
 		send("y", "new", "newer")
-		if p.Running() != "new" || w.hosts[2].temp == nil || w.hosts[2].temp.Push != "y" {
-			t.Errorf("runs %s, prepared %+v; want new, and y", p.Running(), w.hosts[2].temp)
+		if p.Running() != "new" || w.kept(2) != "y" {
+			t.Errorf("runs %s, prepared %q; want new, and y", p.Running(), w.kept(2))
 		}
 	})
 }

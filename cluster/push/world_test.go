@@ -253,8 +253,11 @@ func (w *world) delay(a, b *proc) time.Duration {
 
 func (w *world) exchangeAlways() {
 	for w.sleep(exchange) {
-		for _, h := range slices.Clone(w.hosts) {
-			w.exchangeWith(h.current)
+		w.mu.Lock()
+		hosts := len(w.hosts)
+		w.mu.Unlock()
+		for i := range hosts {
+			w.exchangeWith(w.on(i))
 		}
 	}
 }
@@ -495,4 +498,27 @@ func (w *world) held() []int {
 		}
 	}
 	return out
+}
+
+// everRan lists the hosts that ever ran a text.
+func (w *world) everRan(text string) []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []int
+	for i, h := range w.hosts {
+		if slices.Contains(h.ran, text) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// kept names the push that a host keeps something prepared for, "" for none.
+func (w *world) kept(i int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hosts[i].temp == nil {
+		return ""
+	}
+	return w.hosts[i].temp.Push
 }
