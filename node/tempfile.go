@@ -41,18 +41,18 @@ func isTemp(name string) bool {
 // writeBeside writes text to a temporary file that can take the configuration's
 // place, and makes sure of it: same directory, same rights, on disk.
 func writeBeside(path string, name tempName, text []byte) (string, error) {
-	real, info, err := replaceable(path)
+	file, info, err := replaceable(path)
 	if err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(filepath.Dir(real), tempPrefix(real)+name.push+"-"+name.base+"-*")
+	f, err := os.CreateTemp(filepath.Dir(file), tempPrefix(file)+name.push+"-"+name.base+"-*")
 	if err != nil {
 		return "", fmt.Errorf("cannot write beside the configuration file: %w", err)
 	}
 	_, err = f.Write(text)
 	err = errors.Join(err, f.Chmod(info.Mode().Perm()), f.Sync(), f.Close())
 	if err == nil {
-		err = notMounted(real, f.Name())
+		err = notMounted(file, f.Name())
 	}
 	if err != nil {
 		removeTemp(f.Name())
@@ -67,31 +67,31 @@ func writeBeside(path string, name tempName, text []byte) (string, error) {
 // replaceable returns the file behind path, if it may be replaced. A file marked
 // read-only could be, by who may write its directory; it is not meant to.
 func replaceable(path string) (string, fs.FileInfo, error) {
-	real, err := filepath.EvalSymlinks(path)
+	file, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", nil, fmt.Errorf("cannot find the configuration file: %w", err)
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(file)
 	if err != nil {
 		return "", nil, fmt.Errorf("cannot find the configuration file: %w", err)
 	}
 	if info.Mode().Perm()&0o222 == 0 {
-		return "", nil, fmt.Errorf("cannot replace the configuration file: %s is read-only", real)
+		return "", nil, fmt.Errorf("cannot replace the configuration file: %s is read-only", file)
 	}
-	return real, info, nil
+	return file, info, nil
 }
 
 // notMounted refuses a file that is a mount point of its own, as one mounted
 // alone into a container: it cannot be renamed over. A hard link tells, since it
 // cannot leave a mount either.
-func notMounted(real, temp string) error {
+func notMounted(file, temp string) error {
 	probe := temp + ".probe"
-	err := os.Link(real, probe)
+	err := os.Link(file, probe)
 	if err == nil {
 		return os.Remove(probe)
 	}
 	if errors.Is(err, syscall.EXDEV) {
-		return fmt.Errorf("%s is mounted alone; mount its directory", real)
+		return fmt.Errorf("%s is mounted alone; mount its directory", file)
 	}
 	return nil // a file system without hard links cannot tell
 }
@@ -99,20 +99,20 @@ func notMounted(real, temp string) error {
 // replaceFile puts a temporary file in the configuration's place. One that is
 // gone, cleaned up by somebody, is written again.
 func replaceFile(path, temp string, text []byte) error {
-	real, info, err := replaceable(path)
+	file, info, err := replaceable(path)
 	if err != nil {
 		return err
 	}
-	err = os.Rename(temp, real)
+	err = os.Rename(temp, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = writeSynced(temp, text, info.Mode().Perm()); err == nil {
-			err = os.Rename(temp, real)
+			err = os.Rename(temp, file)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("cannot replace the configuration file: %w", err)
 	}
-	if dir, err := os.Open(filepath.Dir(real)); err == nil {
+	if dir, err := os.Open(filepath.Dir(file)); err == nil {
 		_ = dir.Sync() // not every file system can; the rename itself is done
 		_ = dir.Close()
 	}
@@ -132,21 +132,21 @@ func removeTemp(path string) { _ = os.Remove(path) } // gone already: as good
 
 // tempFiles lists the temporary files beside the configuration, newest first.
 func tempFiles(path string) []tempFile {
-	real, err := filepath.EvalSymlinks(path)
+	file, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil
 	}
-	entries, err := os.ReadDir(filepath.Dir(real))
+	entries, err := os.ReadDir(filepath.Dir(file))
 	if err != nil {
 		return nil
 	}
 	var out []tempFile
 	for _, e := range entries {
-		rest, ours := strings.CutPrefix(e.Name(), tempPrefix(real))
+		rest, ours := strings.CutPrefix(e.Name(), tempPrefix(file))
 		parts := strings.Split(rest, "-")
 		info, err := e.Info()
 		if ours && len(parts) == 3 && err == nil {
-			at := filepath.Join(filepath.Dir(real), e.Name())
+			at := filepath.Join(filepath.Dir(file), e.Name())
 			out = append(out, tempFile{tempName: tempName{push: parts[0], base: parts[1]}, path: at, written: info.ModTime()})
 		}
 	}

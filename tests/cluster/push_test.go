@@ -221,10 +221,33 @@ func (f *fleet) status(m *member, path, origin string) (int, string) {
 	return resp.StatusCode, resp.Header.Get("Access-Control-Allow-Origin")
 }
 
-// The figure: nine nodes switch within a second, how far apart is printed. Under
-// load nobody sees a mixture of the old and the new, and no request is lost.
+// The figure: nine nodes switch within a second; how far apart is printed.
 func TestPushToNineNodes(t *testing.T) {
 	f := startFleet(t, 9)
+	p := f.push(f.nodes[3], fleetShared("new"), 200)
+	if p.Outcome != "committed" || len(p.Members) != 9 || p.Version != 2 {
+		t.Errorf("got %+v", p)
+	}
+	f.eventually("everybody to show it", func() bool {
+		return f.view(f.nodes[0]).all(9, func(hash string) bool { return hash == p.Hash })
+	})
+	members := f.view(f.nodes[0]).Members
+	when := func(a, b fleetMember) int { return a.Config.LoadedAt.Compare(b.Config.LoadedAt) }
+	skew := slices.MaxFunc(members, when).Config.LoadedAt.Sub(slices.MinFunc(members, when).Config.LoadedAt)
+	t.Logf("FIGURE push to nine nodes: %d ms, first to last switch %s", p.TookMS, skew)
+	if p.TookMS > 5000 { // the figure is 1000; what else runs on the machine must not fail the test
+		t.Errorf("the push took %d ms", p.TookMS)
+	}
+	for _, m := range f.nodes {
+		if status, _ := f.status(m, "/old", ""); status != 404 {
+			t.Errorf("%s still serves the old route", m.Name())
+		}
+	}
+}
+
+// Nobody sees a mixture of the old and the new, and no request is lost.
+func TestPushUnderLoad(t *testing.T) {
+	f := startFleet(t, 3)
 	ctx, stop := context.WithCancel(t.Context())
 	var load sync.WaitGroup
 	var asked atomic.Int64
@@ -244,31 +267,15 @@ func TestPushToNineNodes(t *testing.T) {
 			}
 		})
 	}
-	f.eventually("load", func() bool { return asked.Load() > 100 })
-	p := f.push(f.nodes[3], fleetShared("new"), 200)
-	if p.Outcome != "committed" || len(p.Members) != 9 || p.Version != 2 {
-		t.Errorf("got %+v", p)
-	}
-	sofar := asked.Load()
-	f.eventually("load afterwards", func() bool { return asked.Load() > sofar+100 })
-	stop()
-	load.Wait()
-
-	f.eventually("everybody to show it", func() bool {
-		return f.view(f.nodes[0]).all(9, func(hash string) bool { return hash == p.Hash })
-	})
-	members := f.view(f.nodes[0]).Members
-	when := func(a, b fleetMember) int { return a.Config.LoadedAt.Compare(b.Config.LoadedAt) }
-	skew := slices.MaxFunc(members, when).Config.LoadedAt.Sub(slices.MinFunc(members, when).Config.LoadedAt)
-	t.Logf("FIGURE push to nine nodes: %d ms, first to last switch: %s, %d requests beside it", p.TookMS, skew, asked.Load())
-	if p.TookMS > 5000 { // the figure is 1000; what else runs on the machine must not fail the test
-		t.Errorf("the push took %d ms", p.TookMS)
-	}
-	for _, m := range f.nodes {
-		if status, _ := f.status(m, "/old", ""); status != 404 {
-			t.Errorf("%s still serves the old route", m.Name())
+	for _, version := range []string{"new", "newer", "new"} {
+		sofar := asked.Load()
+		f.eventually("load", func() bool { return asked.Load() > sofar+200 })
+		if p := f.push(f.nodes[0], fleetShared(version), 200); p.Outcome != "committed" {
+			t.Errorf("got %+v", p)
 		}
 	}
+	stop()
+	load.Wait()
 }
 
 // A restart keeps what was pushed, and the node's own lines.
