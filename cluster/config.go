@@ -53,14 +53,20 @@ func (c Config) checkBind() error {
 	if c.Bind == "" {
 		return nil
 	}
-	at, err := parseAddr(c.Bind)
-	if err != nil {
+	if _, err := parseAddr(c.Bind); err != nil {
 		return fmt.Errorf("bind: must be ip:port, such as 0.0.0.0:7946, got %q", c.Bind)
 	}
-	if len(c.SecretKey) == 0 && !at.Addr().IsLoopback() {
+	if c.Exposed() {
 		return fmt.Errorf("bind: %s needs secret_key: gossip without a key is allowed on loopback only", c.Bind)
 	}
 	return nil
+}
+
+// Exposed reports whether others on the network can read what members say.
+// Validate lets no node start like that.
+func (c Config) Exposed() bool {
+	at, err := parseAddr(c.Bind)
+	return len(c.SecretKey) == 0 && err == nil && !at.Addr().IsLoopback()
 }
 
 func (c Config) checkAdvertise() error {

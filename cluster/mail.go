@@ -27,15 +27,17 @@ type mail struct {
 	waiting atomic.Int64 // bytes in inbox
 	small   chan []byte
 	large   chan []byte
+	direct  chan struct{} // one for each message to a single member that is under way
 	repeats *memberlist.TransmitLimitedQueue
 }
 
 func newMail(p *Peer) *mail {
 	return &mail{
-		p:     p,
-		inbox: make(chan []byte, inboxSize),
-		small: make(chan []byte, outboxSize),
-		large: make(chan []byte, outboxSize),
+		p:      p,
+		inbox:  make(chan []byte, inboxSize),
+		small:  make(chan []byte, outboxSize),
+		large:  make(chan []byte, outboxSize),
+		direct: make(chan struct{}, maxDialling),
 		repeats: &memberlist.TransmitLimitedQueue{
 			NumNodes:       p.table.size,
 			RetransmitMult: memberlist.DefaultLANConfig().RetransmitMult,

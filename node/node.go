@@ -23,6 +23,7 @@ import (
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/cluster"
+	"github.com/go-api-gateway-pro/gateway/cluster/push"
 	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/node/admin"
 	"github.com/go-api-gateway-pro/gateway/node/config"
@@ -65,6 +66,7 @@ type Node struct {
 	peer     *cluster.Peer
 	statuses *cluster.Rows
 	share    func([]byte)
+	pusher   *push.Pusher
 
 	modeChanged chan struct{} // holds a signal until the new mode is published
 	limiter     *limiter.Limiter
@@ -157,6 +159,13 @@ func New(opts Options) (_ *Node, err error) {
 	n.reloads.text = text
 	n.apply(first)
 	n.recordReload(nil)
+
+	n.pusher, err = push.New(push.Options{
+		Peer: n.peer, Config: pushTarget{n}, Exposed: exposedPush(cfg), Leftover: n.leftover(), Log: n.logger, Registerer: n.registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the push protocol: %w", err)
+	}
 
 	if n.data, err = listen(cfg.Server.Host, cfg.Server.Port); err != nil {
 		return nil, fmt.Errorf("cannot listen on server.host, server.port: %w", err)
@@ -262,6 +271,7 @@ func (n *Node) openAdmin(cfg config.Admin) error {
 		Cluster:  func() any { return n.clusterView() },
 		Config:   func() any { return n.snapshot.Load().config.Redacted() },
 		Override: func(o admin.Override) error { return n.backends.Override(o.Backend, o.State, o.Hold) },
+		Push:     n.push,
 		Builtin:  n.adminBuiltins(),
 	})
 	if err != nil {
@@ -278,6 +288,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.background.Go(func() { n.peer.Join(n.inside) })
 	n.background.Go(func() { n.watch(n.inside) })
 	n.background.Go(func() { n.publish(n.inside) })
+	n.background.Go(func() { n.pusher.Run(n.inside) })
 	n.admin.Serve()
 
 	var failure error

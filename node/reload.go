@@ -22,6 +22,9 @@ type reloader struct {
 	loadedAt time.Time
 	result   string // of the last attempt: "ok" or "refused"
 
+	held *prepared // by a push: file reloads wait for it; nil: none
+	due  bool      // a file reload waits
+
 	success   prometheus.Gauge
 	timestamp prometheus.Gauge
 	refused   prometheus.Counter
@@ -49,12 +52,24 @@ func newReloader(reg prometheus.Registerer) *reloader {
 
 // Reload reads the configuration file and lets it take effect. Equal bytes are
 // no reload. After an error the running configuration goes on untouched; the
-// error joins every fault found.
+// error joins every fault found. While a push is prepared the reload waits for
+// its end, within ten seconds.
 func (n *Node) Reload() error {
 	n.reloads.mu.Lock()
 	defer n.reloads.mu.Unlock()
+	return n.reloadFile()
+}
+
+// reloadFile is Reload under its lock.
+func (n *Node) reloadFile() error {
+	n.reloads.due = false
 	text, err := config.Read(n.path)
 	if err == nil && bytes.Equal(text, n.reloads.text) {
+		return nil
+	}
+	if held := n.reloads.held; held != nil && !held.arrived(text) {
+		n.reloads.due = true
+		n.logger.Info().Str("file", n.path).Msg("a push is prepared, the changed file waits for it")
 		return nil
 	}
 	n.reloads.text = text // nil after an error: what comes next is news, even if it is what runs
@@ -67,22 +82,27 @@ func (n *Node) Reload() error {
 
 // reload does everything that can fail, then hands over to apply, which cannot.
 func (n *Node) reload(text []byte) error {
-	cfg, err := n.parse(text)
+	next, err := n.accept(text)
 	if err != nil {
 		return err
 	}
-	if frozen := config.Frozen(n.snapshot.Load().config, cfg); len(frozen) > 0 {
-		return fmt.Errorf("%s: cannot change while the process runs; restart it", strings.Join(frozen, ", "))
-	}
-	next, err := n.compile(cfg)
-	if err != nil {
-		return err
-	}
-	if err := n.peer.UseKeys(cfg.Cluster.SecretKey); err != nil {
+	if err := n.peer.UseKeys(next.config.Cluster.SecretKey); err != nil {
 		return fmt.Errorf("cluster.secret_key: %w", err)
 	}
 	n.apply(next)
 	return nil
+}
+
+// accept compiles a text that may take the running configuration's place.
+func (n *Node) accept(text []byte) (*snapshot, error) {
+	cfg, err := n.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if frozen := config.Frozen(n.snapshot.Load().config, cfg); len(frozen) > 0 {
+		return nil, fmt.Errorf("%s: cannot change while the process runs; restart it", strings.Join(frozen, ", "))
+	}
+	return n.compile(cfg)
 }
 
 // parse decodes and checks a configuration, including what this environment
@@ -118,14 +138,19 @@ func forbidWeakness(cfg *config.Config) error {
 // is forgotten.
 func (n *Node) apply(next *snapshot) {
 	n.snapshot.Store(next)
-	n.keys.Retain(next.verifier)
-	n.backends.Retain(next.upstreams())
-	n.limiter.Retain(next.limitIDs())
-	n.crowds.retain(next.routes)
-	n.requests.Retain(n.keptLabels(next))
+	n.retain(next)
 	n.reloads.version++
 	n.reloads.loadedAt = n.now()
 	n.warnOfWeakness(next.config)
+}
+
+// retain forgets what outlives a configuration and is not named by s.
+func (n *Node) retain(s *snapshot) {
+	n.keys.Retain(s.verifier)
+	n.backends.Retain(s.upstreams())
+	n.limiter.Retain(s.limitIDs())
+	n.crowds.retain(s.routes)
+	n.requests.Retain(n.keptLabels(s))
 }
 
 func (n *Node) keptLabels(s *snapshot) map[string]bool {

@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"github.com/go-api-gateway-pro/gateway/cluster/push"
 	"github.com/go-api-gateway-pro/gateway/proxy"
 	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
@@ -12,7 +13,7 @@ type clusterView struct {
 	Self     string        `json:"self"`
 	Members  []memberView  `json:"members"`
 	Breakers []breakerView `json:"breakers"`
-	Pushes   []struct{}    `json:"pushes"`
+	Pushes   []push.Report `json:"pushes"` // the newest first
 }
 
 type memberView struct {
@@ -47,7 +48,7 @@ type overrideView struct {
 
 // clusterView composes what this node knows of the cluster.
 func (n *Node) clusterView() clusterView {
-	view := clusterView{Self: n.name, Members: []memberView{}, Breakers: []breakerView{}, Pushes: []struct{}{}}
+	view := clusterView{Self: n.name, Members: []memberView{}, Breakers: []breakerView{}, Pushes: n.pusher.Recent()}
 	statuses := n.liveStatuses()
 	for _, m := range n.peer.Members() {
 		s := statuses[m.Name]

@@ -24,7 +24,10 @@ func (n *Node) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-n.watcher.Events:
+		case e := <-n.watcher.Events:
+			if isTemp(e.Name) {
+				continue
+			}
 		case err := <-n.watcher.Errors:
 			n.logger.Warn().Err(err).Msg("watching the configuration failed, SIGHUP still reloads")
 		case <-timer.C:

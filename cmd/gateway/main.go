@@ -26,6 +26,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	path := flags.String("config", "config.yaml", "configuration `file` of the node to run")
 	check := flags.String("check", "", "check a configuration `file`, print every fault and exit")
 	subject := flags.String("token", "", "print a development token for a `user`, signed with the configuration's secret, and exit")
+	push := flags.String("push", "", "push a configuration `file` to all members, through the node at -to; exit code 0 committed, 1 refused, 2 partial")
+	to := flags.String("to", "127.0.0.1:9901", "admin port of the node to push through, as `host:port`; the token is taken from ADMIN_TOKEN")
 	health := flags.Bool("healthcheck", false, "ask the node of -config on this machine for its health and exit")
 	showVersion := flags.Bool("version", false, "print the version and exit")
 	switch err := flags.Parse(args); {
@@ -46,6 +48,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return report(err, stderr)
 	case *subject != "":
 		return report(node.PrintToken(stdout, *path, *subject, nil), stderr)
+	case *push != "":
+		code, err := node.PushFile(stdout, *push, *to, os.Getenv("ADMIN_TOKEN"))
+		return max(code, report(err, stderr))
 	case *health:
 		return report(node.CheckHealth(*path), stderr)
 	}

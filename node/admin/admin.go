@@ -33,6 +33,7 @@ type Options struct {
 	Config  func() any // GET /config
 	// Override is POST /cluster/breakers; its error may wrap breaker.ErrUnknownBackend.
 	Override func(Override) error
+	Push     PushFunc                    // POST /cluster/config
 	Builtin  map[string]http.HandlerFunc // built-in endpoints moved here
 }
 
@@ -101,6 +102,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /cluster", s.json(s.opts.Cluster))
 	mux.HandleFunc("GET /config", s.json(s.opts.Config))
 	mux.HandleFunc("POST /cluster/breakers", s.override)
+	mux.HandleFunc("POST /cluster/config", s.push)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -113,14 +115,17 @@ func (s *Server) routes() http.Handler {
 }
 
 func (s *Server) json(view func() any) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		body, err := json.MarshalIndent(view(), "", "  ")
-		if err != nil {
-			s.opts.Log.Error().Err(err).Msg("cannot encode an admin view")
-			http.Error(w, "internal error", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(append(body, '\n')) // the client is gone
+	return func(w http.ResponseWriter, _ *http.Request) { s.answer(w, http.StatusOK, view()) }
+}
+
+func (s *Server) answer(w http.ResponseWriter, status int, view any) {
+	body, err := json.MarshalIndent(view, "", "  ")
+	if err != nil {
+		s.opts.Log.Error().Err(err).Msg("cannot encode an admin view")
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the client is gone
 }

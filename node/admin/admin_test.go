@@ -9,18 +9,26 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/go-api-gateway-pro/gateway/cluster/push"
 )
 
 const secret = "a-token-for-the-test"
 
 func start(t *testing.T, token string) *Server {
 	t.Helper()
-	s, err := New(Options{
-		Addr: "127.0.0.1:0", Token: token, Log: zerolog.Nop(), Now: time.Now,
+	return startWith(t, Options{
+		Token:   token,
 		Cluster: func() any { return map[string]string{"self": "me"} },
 		Config:  func() any { return map[string]int{"routes": 2} },
 		Builtin: map[string]http.HandlerFunc{"/metrics": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1") }},
 	})
+}
+
+func startWith(t *testing.T, o Options) *Server {
+	t.Helper()
+	o.Addr, o.Log, o.Now = "127.0.0.1:0", zerolog.Nop(), time.Now
+	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,4 +105,37 @@ func TestCloseCutsLongRequestsOff(t *testing.T) {
 	if err := s.Close(ctx); err != nil || ctx.Err() != nil {
 		t.Errorf("Close gives %v", err)
 	}
+}
+
+// The status says how a push went; who has no token, or a body without end,
+// gets no further.
+func TestPushEndpoint(t *testing.T) {
+	outcome := push.Result("")
+	s := startWith(t, Options{Token: secret, Push: func(_ context.Context, text []byte) PushAnswer {
+		return PushAnswer{Report: push.Report{Outcome: outcome, Hash: string(text), Members: []push.Member{{Name: "a", Result: push.Committed}}}, Version: 7}
+	}})
+	f := func(result push.Result, body, token string, status int, want string) {
+		t.Helper()
+		outcome = result
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Addr()+"/cluster/config", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != status || !strings.Contains(string(got), want) {
+			t.Errorf("%s: %d %s, want %d with %q", result, resp.StatusCode, got, status, want)
+		}
+	}
+	f(push.Committed, "text", secret, 200, `"hash": "text"`)
+	f(push.Committed, "text", secret, 200, `"version": 7`)
+	f(push.Partial, "text", secret, 202, `"outcome": "partial"`)
+	f(push.Refused, "text", secret, 409, `"outcome": "refused"`)
+	f(push.Committed, "text", "wrong", 401, "admin token required")
+	f(push.Committed, strings.Repeat("x", push.MaxText+1), secret, 413, "at most 4194304 bytes")
 }
