@@ -50,6 +50,11 @@ bench: ## all benchmarks (BENCHTIME=1s)
 bench-proxy: ## the gateway with everything on beside nginx's bare proxy_pass (wrk, nginx, redis-server)
 	bash tests/load/bench.sh 5 6
 
+.PHONY: endurance
+endurance: ## 100,000 requests with faults, 9,900 idle connections, bodies of 1 GiB (minutes; 20,000 descriptors)
+	go test ./tests/conformance -count=1 -timeout 30m -run 'TestFaultsLeakNothing|TestIdleConnectionsAreCheap' -v -args -requests 100000 -connections 9900
+	go test ./node -count=1 -timeout 30m -run TestBodiesPassInConstantMemory -v -args -transfer 1073741824
+
 .PHONY: coverage
 coverage: ## coverage.out and coverage.html of the tests that need Go alone
 	@bash tests/run.sh coverage

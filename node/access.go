@@ -1,7 +1,8 @@
 package node
 
 import (
-	"github.com/valyala/fasthttp"
+	"cmp"
+	"time"
 
 	"github.com/go-api-gateway-pro/gateway/limiter"
 )
@@ -12,17 +13,33 @@ const accessQueue = 8192
 
 // loggedPath is the path the client asked for: forwarding rewrites the request's
 // own.
-func (x *exchange) loggedPath(ctx *fasthttp.RequestCtx) string {
+func (x *exchange) loggedPath() string {
 	if x.path != "" {
 		return x.path
 	}
-	return string(ctx.URI().PathOriginal())
+	return string(x.ctx.URI().PathOriginal())
+}
+
+// bytes counts what passed of the bodies, or through the tunnel.
+func (x *exchange) bytes() (in, out int64) {
+	if t := x.out.Tunnel; t != nil {
+		return t.Passed()
+	}
+	in = x.upload.read
+	if !x.ctx.Request.IsBodyStream() && in == 0 {
+		in = int64(len(x.ctx.Request.Body()))
+	}
+	out = x.out.Passed
+	if !x.ctx.Response.IsBodyStream() && out == 0 {
+		out = int64(len(x.ctx.Response.Body()))
+	}
+	return in, out
 }
 
 // writeAccess writes the request's access log line, if the configuration wants
 // it.
-func (n *Node) writeAccess(ctx *fasthttp.RequestCtx, x *exchange) {
-	status := ctx.Response.StatusCode()
+func (n *Node) writeAccess(x *exchange, took time.Duration) {
+	status := x.ctx.Response.StatusCode()
 	if !x.snapshot.config.Log.LogsAccess(status) {
 		return
 	}
@@ -30,27 +47,28 @@ func (n *Node) writeAccess(ctx *fasthttp.RequestCtx, x *exchange) {
 	if x.verdict.Source != limiter.SourceNone && !x.verdict.Allowed {
 		limit = "denied"
 	}
+	in, out := x.bytes()
 	line := n.access.Info().
 		Str("request_id", x.id).
 		Str("trace_id", x.span.TraceID()).
 		Str("method", x.method).
 		Str("route", x.label()).
-		Str("path", x.loggedPath(ctx)).
+		Str("path", x.loggedPath()).
 		Int("status", status).
-		Float64("duration_ms", float64(x.took.Microseconds())/1000).
+		Float64("duration_ms", float64(took.Microseconds())/1000).
 		Str("upstream", x.forwarded.Upstream).
 		Int("tries", x.forwarded.Tries).
 		Str("limit", limit).
 		Str("limit_source", x.verdict.Source.String()).
 		Str("client_ip", x.client.String()).
 		Str("user", x.who.User).
-		Int("bytes_in", len(ctx.Request.Body())).
-		Int("bytes_out", len(ctx.Response.Body()))
+		Int64("bytes_in", in).
+		Int64("bytes_out", out)
 	if x.verdict.Shadow != nil {
 		line = line.Str("limit_shadow", x.verdict.Shadow.ID)
 	}
-	if x.err != nil {
-		line = line.AnErr("error", x.err)
+	if err := cmp.Or(x.err, x.out.Broken); err != nil {
+		line = line.AnErr("error", err)
 	}
 	line.Send()
 }

@@ -19,9 +19,7 @@ func (n *Node) newApp() *fiber.App {
 	app := fiber.New(n.fiberConfig())
 	app.Use(
 		n.identify, //  1 give it an id
-		n.log,      //  2 one access log line, however it ends
-		n.measure,  //  3 count and time it
-		n.trace,    //  4 a server span around all that follows
+		n.observe,  //  2 to 4: one access log line, counted, timed, a span; they end with the answer
 		n.answer,   // 14 errors become problem+json, then the response headers
 		n.contain,  //  5 a panic is a 500, the process lives
 		n.cors,     //  6 preflights end here
@@ -74,9 +72,24 @@ func (n *Node) serve(c fiber.Ctx) error {
 		return errLimited // 429
 	}
 
-	// 11 to 13. Pick an upstream, retry, forward.
-	x.forwarded, err = route.upstream.Forward(x.span.Context(), n.outbound(c, x, deadline))
-	return err // 502, 503, 504
+	// 11 to 13. Only now the body: pick an upstream, retry, forward.
+	if err := x.takeBody(c.RequestCtx(), n); err != nil {
+		return err // 400, 408, 413, 417
+	}
+	return n.forward(c, x, deadline) // 502, 503, 504
+}
+
+// forward sends the request on. What the upstream answers may be a response, the
+// beginning of one, or a tunnel.
+func (n *Node) forward(c fiber.Ctx, x *exchange, deadline time.Time) error {
+	out := n.outbound(c, x, deadline)
+	clientOf(c.RequestCtx().Conn()).waitFor(out)
+	var err error
+	x.forwarded, err = x.route.upstream.Forward(x.span.Context(), out)
+	if err == nil && out.Tunnel != nil {
+		n.tunnel(c.RequestCtx(), x)
+	}
+	return err
 }
 
 // admit turns away whom the route does not want, what is too large for it, and
@@ -85,7 +98,7 @@ func (n *Node) admit(c fiber.Ctx, x *exchange) error {
 	if !x.route.welcomes(x.client) {
 		return errAddress
 	}
-	if r := &c.RequestCtx().Request; max(r.Header.ContentLength(), len(r.Body())) > x.route.bodyLimit {
+	if bodySize(&c.RequestCtx().Request) > x.route.bodyLimit {
 		return errBodyTooLarge
 	}
 	return n.takeSeat(x)
@@ -113,8 +126,9 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 		User:        x.who.User,
 		Peer:        x.peer,
 		TrustedPeer: x.snapshot.addresses.Trusted(x.peer),
-		Scheme:      "http",
+		Scheme:      schemeOf(ctx),
 		Host:        x.host,
+		Upgrade:     proxy.WantsWebSocket(&ctx.Request),
 		RequestID:   x.id,
 		Remove:      x.snapshot.identityHeaders,
 		Headers:     x.out.Headers[:0],
@@ -134,41 +148,39 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 // identify gives the request its record and its id: the client's own if it is a
 // sane one, else a new one.
 func (n *Node) identify(c fiber.Ctx) error {
+	ctx := c.RequestCtx()
 	x := acquireExchange()
-	defer releaseExchange(x)
-	x.begin(c, n.now(), n.snapshot.Load())
-	setExchange(c, x)
+	x.begin(ctx, n)
+	ctx.SetUserValue(exchangeKey{}, x)
+	defer func() {
+		if !x.lasts() {
+			ctx.RemoveUserValue(exchangeKey{})
+			n.conclude(x)
+		}
+	}()
 	c.Response().Header.DelAllCookies() // Fiber answers its own flash cookie before the chain
 	return c.Next()
 }
 
-// log writes the access log line.
-func (n *Node) log(c fiber.Ctx) error {
-	err := c.Next()
-	n.writeAccess(c.RequestCtx(), exchangeOf(c))
-	return err
-}
-
-// measure counts and times the request under its route's template.
-func (n *Node) measure(c fiber.Ctx) error {
-	x := exchangeOf(c)
+// observe begins what conclude ends.
+func (n *Node) observe(c fiber.Ctx) error {
 	n.requests.InFlight().Inc()
-	defer n.requests.InFlight().Dec()
-	err := c.Next()
-	x.took = n.now().Sub(x.start)
-	status := c.Response().StatusCode()
-	x.metrics(n).Observe(x.method, status, x.took)
-	n.vitals.observe(status, x.took)
-	return err
+	exchangeOf(c).span = n.tracing.Start(c.Get("Traceparent"), c.Get("Tracestate"))
+	return c.Next()
 }
 
-// trace wraps the rest in a server span.
-func (n *Node) trace(c fiber.Ctx) error {
-	x := exchangeOf(c)
-	x.span = n.tracing.Start(c.Get("Traceparent"), c.Get("Tracestate"))
-	err := c.Next()
-	x.endSpan(c)
-	return err
+// conclude ends the span, counts and times the request under its route's template
+// and writes its access log line: when the chain has ended or, if the answer goes
+// on, with its last byte.
+func (n *Node) conclude(x *exchange) {
+	clientOf(x.ctx.Conn()).waitFor(nil)
+	took, status := n.now().Sub(x.start), x.ctx.Response.StatusCode()
+	x.endSpan()
+	x.metrics(n).Observe(x.method, status, took)
+	n.vitals.observe(status, took)
+	n.requests.InFlight().Dec()
+	n.writeAccess(x, took)
+	releaseExchange(x)
 }
 
 // answer turns an error into its response and sets the response headers. It is
@@ -179,6 +191,9 @@ func (n *Node) answer(c fiber.Ctx) error {
 		writeProblem(c.RequestCtx(), x.err, x)
 	}
 	n.setResponseHeaders(c, x)
+	if x.old && c.Response().IsBodyStream() && c.Response().Header.ContentLength() < 0 {
+		n.answerUnchunked(c.RequestCtx(), x)
+	}
 	return nil
 }
 

@@ -29,6 +29,7 @@ type testNode struct {
 	upstream *http.Server
 	hits     atomic.Int64
 	seen     atomic.Pointer[http.Request]
+	play     atomic.Pointer[http.HandlerFunc] // what the upstream does instead
 	logs     *logBuffer
 	stopped  chan error
 }
@@ -82,7 +83,11 @@ func (n *testNode) write(routes string) {
 	if strings.Contains(routes, "jwt:") {
 		jwt = ""
 	}
-	text := "server: {host: 127.0.0.1, port: 0, " + n.server + ", body_limit_bytes: 1000, header_limit_bytes: 2048}\n" +
+	limit := ""
+	if !strings.Contains(n.server, "body_limit_bytes") {
+		limit = ", body_limit_bytes: 1000"
+	}
+	text := "server: {host: 127.0.0.1, port: 0, " + n.server + limit + ", header_limit_bytes: 2048}\n" +
 		"admin: {port: 0}\n" + jwt + routes
 	temp := n.path + ".new"
 	if err := os.WriteFile(temp, []byte(text), 0o600); err != nil {
@@ -96,6 +101,10 @@ func (n *testNode) write(routes string) {
 func (n *testNode) answer(w http.ResponseWriter, r *http.Request) {
 	n.hits.Add(1)
 	n.seen.Store(r.Clone(r.Context()))
+	if play := n.play.Load(); play != nil {
+		(*play)(w, r)
+		return
+	}
 	w.Header().Set("X-Upstream", "yes")
 	w.Header().Set("Access-Control-Allow-Origin", "https://upstream.example")
 	_, _ = io.WriteString(w, "hello")

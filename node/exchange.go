@@ -2,11 +2,11 @@ package node
 
 import (
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
 
 	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/limiter"
@@ -20,6 +20,7 @@ type exchange struct {
 	// known from the start
 	id       string
 	method   string
+	old      bool // HTTP/1.0
 	start    time.Time
 	peer     netip.Addr // who is connected
 	client   netip.Addr // who is asking, trusted proxies looked through
@@ -38,9 +39,12 @@ type exchange struct {
 	verdict   limiter.Decision
 	forwarded proxy.Result
 	err       error // for the log; the client gets the public text
-	took      time.Duration
 
-	out proxy.Exchange
+	// until the answer's last byte
+	node   *Node
+	ctx    *fasthttp.RequestCtx
+	upload upload
+	out    proxy.Exchange
 }
 
 type exchangeKey struct{}
@@ -53,11 +57,9 @@ func acquireExchange() *exchange { return exchanges.Get().(*exchange) }
 func releaseExchange(x *exchange) {
 	x.leaveSeats()
 	clear(x.out.Headers)
-	*x = exchange{out: proxy.Exchange{Headers: x.out.Headers[:0]}}
+	*x = exchange{out: proxy.Exchange{Headers: x.out.Headers[:0]}, upload: upload{head: x.upload.head[:0]}}
 	exchanges.Put(x)
 }
-
-func setExchange(c fiber.Ctx, x *exchange) { c.RequestCtx().SetUserValue(exchangeKey{}, x) }
 
 func exchangeOf(c fiber.Ctx) *exchange {
 	return c.RequestCtx().UserValue(exchangeKey{}).(*exchange)
@@ -65,12 +67,14 @@ func exchangeOf(c fiber.Ctx) *exchange {
 
 // begin fills in what is known before the first step. Strings are cloned: those
 // of the request live in buffers that forwarding rewrites.
-func (x *exchange) begin(c fiber.Ctx, now time.Time, s *snapshot) {
-	ctx := c.RequestCtx()
-	x.start = now
+func (x *exchange) begin(ctx *fasthttp.RequestCtx, n *Node) {
+	s := n.snapshot.Load()
+	x.node, x.ctx = n, ctx
+	x.start = n.now()
 	x.snapshot = s
 	x.cors = s.cors
 	x.method = methodName(ctx.Method())
+	x.old = !ctx.Request.Header.IsHTTP11()
 	x.id = requestID(ctx.Request.Header.Peek(fiber.HeaderXRequestID))
 	x.peer = peerAddress(ctx.RemoteAddr())
 	x.client = s.addresses.Client(x.peer, func(yield func(string) bool) {
@@ -112,20 +116,38 @@ func (x *exchange) metrics(n *Node) *telemetry.Route {
 	return n.requests.Route(x.label())
 }
 
-func (x *exchange) endSpan(c fiber.Ctx) {
+func (x *exchange) endSpan() {
 	if !x.span.Sampled() {
 		x.span.End(telemetry.SpanEnd{})
 		return
 	}
 	end := telemetry.SpanEnd{
-		Method: x.method, Route: x.label(), Path: string(c.RequestCtx().URI().PathOriginal()), Scheme: "http",
-		Client: x.client.String(), UserAgent: strings.Clone(c.Get(fiber.HeaderUserAgent)),
-		Status: c.Response().StatusCode(),
+		Method: x.method, Route: x.label(), Path: x.loggedPath(), Scheme: schemeOf(x.ctx),
+		Client: x.client.String(), UserAgent: string(x.ctx.Request.Header.UserAgent()),
+		Status: x.ctx.Response.StatusCode(),
 	}
 	if x.err != nil {
 		end.ErrorType = problemOf(x.err).code
 	}
 	x.span.End(end)
+}
+
+// lasts reports whether the answer goes on when the chain has ended: its body is
+// streamed, or the connection is taken over.
+func (x *exchange) lasts() bool { return x.ctx.Response.IsBodyStream() || x.ctx.Hijacked() }
+
+// Close ends the exchange with the answer's last byte. fasthttp calls it when it
+// is done with the request, since the exchange is a value of it.
+func (x *exchange) Close() error {
+	x.node.conclude(x)
+	return nil
+}
+
+func schemeOf(ctx *fasthttp.RequestCtx) string {
+	if ctx.IsTLS() {
+		return "https"
+	}
+	return "http"
 }
 
 // methodName returns a constant string for the methods that are passed on, "" for

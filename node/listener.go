@@ -1,15 +1,21 @@
 package node
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -17,16 +23,28 @@ const (
 	quietMost = time.Second           // for clients that never cease to come
 )
 
-// patient is a listener that outlasts a shortage of file descriptors, which
-// fasthttp takes for the end, whose connections part politely, and that does not
-// drop the connections the kernel has taken but nobody has accepted yet.
+// patient is the data port's listener. It outlasts a shortage of file descriptors,
+// which fasthttp takes for the end, does not drop the connections the kernel has
+// taken but nobody has accepted yet, and bounds how many one client may have.
 type patient struct {
 	*net.TCPListener
+	secure       *tls.Config   // nil: no TLS
+	writeTimeout time.Duration // of a single write
+	perClient    int           // connections of one address; 0: any number
+	ipv6Prefix   int           // bits that make an IPv6 network one address
+	exempt       func(netip.Addr) bool
+	refused      prometheus.Counter
+	telling      chan struct{} // bounds how many are being refused at once
+	told         sync.WaitGroup
+	resume       func(net.Conn) // serves a connection whose next request has begun
 
 	ends atomic.Int64 // when finish was called plus quietMost, in Unix nanoseconds; 0 before
 
-	mu   sync.Mutex
-	open map[*clientConn]struct{}
+	mu     sync.Mutex
+	open   map[*clientConn]struct{}
+	counts map[netip.Addr]int
+	parked map[*clientConn]struct{}
+	awake  bool // none is parked any more
 }
 
 func listen(host string, port int) (*patient, error) {
@@ -34,7 +52,14 @@ func listen(host string, port int) (*patient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &patient{TCPListener: ln.(*net.TCPListener), open: map[*clientConn]struct{}{}}, nil
+	return &patient{
+		TCPListener: ln.(*net.TCPListener), open: map[*clientConn]struct{}{}, counts: map[netip.Addr]int{},
+		parked: map[*clientConn]struct{}{}, resume: func(c net.Conn) { _ = c.Close() },
+		telling: make(chan struct{}, 64), writeTimeout: time.Minute, exempt: func(netip.Addr) bool { return false },
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gateway_connections_refused_total", Help: "Connections refused because their client had as many as allowed.",
+		}),
+	}, nil
 }
 
 // Accept waits and tries again while the process is out of descriptors. After
@@ -47,7 +72,9 @@ func (p *patient) Accept() (net.Conn, error) {
 		conn, err := p.AcceptTCP()
 		switch {
 		case err == nil:
-			return p.keep(conn), nil
+			if kept := p.keep(conn); kept != nil {
+				return kept, nil
+			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			_ = p.Close()
 			return nil, io.EOF
@@ -59,27 +86,163 @@ func (p *patient) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *patient) keep(tcp *net.TCPConn) *clientConn {
-	conn := &clientConn{TCPConn: tcp, from: p}
+// keep returns the connection as it is served, nil if its client has too many.
+func (p *patient) keep(tcp *net.TCPConn) net.Conn {
+	conn := &clientConn{Conn: tcp, socket: tcp, from: p}
+	if !p.count(conn) {
+		p.refused.Inc()
+		p.turnAway(tcp)
+		return nil
+	}
+	if p.secure == nil {
+		return conn
+	}
+	conn.Conn = tls.Server(tcp, p.secure)
+	return secureConn{conn}
+}
+
+// count adds the connection to its client's, if that may have another.
+func (p *patient) count(conn *clientConn) bool {
+	addr := oneClient(peerAddress(conn.socket.RemoteAddr()), p.ipv6Prefix)
+	limited := p.perClient > 0 && !p.exempt(addr)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if limited {
+		if p.counts[addr] >= p.perClient {
+			return false
+		}
+		conn.peer = addr
+		p.counts[addr]++
+	}
 	p.open[conn] = struct{}{}
-	return conn
+	return true
+}
+
+// oneClient returns what counts as one client: an IPv4 address, or an IPv6
+// network, any address of which a client can take.
+func oneClient(addr netip.Addr, ipv6Prefix int) netip.Addr {
+	if addr.Is4() {
+		return addr
+	}
+	network, err := addr.WithZone("").Prefix(ipv6Prefix)
+	if err != nil {
+		return addr
+	}
+	return network.Addr()
+}
+
+// turnAway tells a client why, if it can be told without TLS and not too many are
+// being told already.
+func (p *patient) turnAway(tcp *net.TCPConn) {
+	select {
+	case p.telling <- struct{}{}:
+	default:
+		_ = tcp.Close()
+		return
+	}
+	p.told.Go(func() {
+		defer func() { <-p.telling }()
+		defer tcp.Close()
+		if p.secure != nil {
+			return
+		}
+		_ = tcp.SetDeadline(time.Now().Add(lingerTime))
+		body := problemOf(errConnections).body("")
+		_, _ = fmt.Fprintf(tcp, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\n"+
+			"Retry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		if tcp.CloseWrite() == nil {
+			_, _ = io.CopyN(io.Discard, tcp, lingerBytes)
+		}
+	})
 }
 
 func (p *patient) forget(conn *clientConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if _, open := p.open[conn]; !open {
+		return
+	}
 	delete(p.open, conn)
+	if !conn.peer.IsValid() {
+		return
+	}
+	if p.counts[conn.peer]--; p.counts[conn.peer] == 0 {
+		delete(p.counts, conn.peer)
+	}
+}
+
+// connections returns how many are open.
+func (p *patient) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open)
+}
+
+// lookAfterClients ends requests whose clients have gone, until ctx ends.
+func (p *patient) lookAfterClients(ctx context.Context) {
+	ticker := time.NewTicker(lookFirst)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			p.mu.Lock()
+			for conn := range p.open {
+				conn.lookAfter(now)
+			}
+			p.mu.Unlock()
+		}
+	}
 }
 
 // cutOff closes the connections that a drain left: a node that stopped must not
 // answer any more.
 func (p *patient) cutOff() {
+	p.told.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for conn := range p.open {
-		_ = conn.TCPConn.Close()
+		conn.cutOff()
+	}
+}
+
+// park waits for the connection's next request with next to nothing. It returns
+// false once the node stops.
+func (p *patient) park(conn *clientConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.awake {
+		return false
+	}
+	p.parked[conn] = struct{}{}
+	go p.await(conn) // ends with the connection, at the latest in cutOff
+	return true
+}
+
+func (p *patient) await(conn *clientConn) {
+	begun := conn.awaitRequest()
+	p.mu.Lock()
+	delete(p.parked, conn)
+	p.mu.Unlock()
+	switch {
+	case !begun:
+		_ = conn.Close()
+	case p.secure != nil:
+		p.resume(secureConn{conn})
+	default:
+		p.resume(conn)
+	}
+}
+
+// closeParked closes the connections that wait for a request, as fasthttp does
+// with those it knows to be idle.
+func (p *patient) closeParked() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.awake = true
+	for conn := range p.parked {
+		_ = conn.Conn.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -103,29 +266,4 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-const (
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 256 << 10
-)
-
-// clientConn is a client's connection. If it is closed while the client is still
-// sending, as after a 413, it first takes in a bounded rest: closing at once
-// would reset the connection and destroy the answer on its way.
-type clientConn struct {
-	*net.TCPConn
-
-	from   *patient
-	unread atomic.Bool
-}
-
-// Close closes the connection, lingering if the request was not read to its end.
-func (c *clientConn) Close() error {
-	defer c.from.forget(c)
-	if c.unread.Load() && c.CloseWrite() == nil {
-		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes)
-	}
-	return c.TCPConn.Close()
 }

@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -56,6 +58,8 @@ type Node struct {
 	name    string // unique per process start
 	version string
 	started time.Time
+
+	readTimeout time.Duration // a client's longest silence
 
 	// live as long as the node
 	logger   zerolog.Logger
@@ -171,6 +175,9 @@ func New(opts Options) (_ *Node, err error) {
 		return nil, fmt.Errorf("cannot listen on server.host, server.port: %w", err)
 	}
 	n.teardown.push("data listener", func(context.Context) error { return n.data.Close() })
+	if err := n.tuneListener(cfg.Server); err != nil {
+		return nil, err
+	}
 	n.app = n.newApp()
 	n.tuneServer()
 
@@ -243,6 +250,38 @@ func (n *Node) observeWith(cfg *config.Config, out io.Writer) error {
 	return nil
 }
 
+// tuneListener gives the data port its bounds, its metrics and its certificate.
+func (n *Node) tuneListener(s config.Server) error {
+	n.readTimeout = time.Duration(s.ReadTimeoutMS) * time.Millisecond
+	n.data.writeTimeout = time.Duration(s.WriteTimeoutMS) * time.Millisecond
+	n.data.perClient, n.data.ipv6Prefix = s.MaxConnectionsPerClient, s.IPv6Prefix
+	n.data.exempt = func(addr netip.Addr) bool { return n.snapshot.Load().addresses.Trusted(addr) }
+	n.registry.MustRegister(n.data.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gateway_connections_open", Help: "Connections of clients.",
+	}, func() float64 { return float64(n.data.connections()) }))
+	if s.TLS.CertFile == "" {
+		return nil
+	}
+	pair, err := proxy.NewKeyPair(s.TLS.CertFile, s.TLS.KeyFile, n.certificateChanged)
+	if err != nil {
+		return fmt.Errorf("cannot use server.tls: %w", err)
+	}
+	n.data.secure = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Certificate(), nil },
+	}
+	return nil
+}
+
+func (n *Node) certificateChanged(err error) {
+	if err != nil {
+		n.logger.Error().Err(err).Msg("new certificate refused, the old one goes on")
+		return
+	}
+	n.logger.Info().Msg("new certificate in use")
+}
+
 // flushTraces gives the collector a moment for the last spans. One that is dead
 // costs spans, which are counted, not the clean end of the process.
 func (n *Node) flushTraces(ctx context.Context) error {
@@ -287,6 +326,7 @@ func (n *Node) openAdmin(cfg config.Admin) error {
 func (n *Node) Run(ctx context.Context) error {
 	n.background.Go(func() { n.peer.Join(n.inside) })
 	n.background.Go(func() { n.watch(n.inside) })
+	n.background.Go(func() { n.data.lookAfterClients(n.inside) })
 	n.background.Go(func() { n.publish(n.inside) })
 	n.background.Go(func() { n.pusher.Run(n.inside) })
 	n.admin.Serve()
@@ -337,6 +377,8 @@ func (n *Node) drain(ctx context.Context) error {
 		time.Sleep(lastRequest)
 	case <-ctx.Done():
 	}
+	n.backends.CloseTunnels(ctx)
+	n.data.closeParked()
 	if err := n.app.Server().ShutdownWithContext(ctx); err != nil {
 		n.logger.Warn().Err(err).Msg("requests were still in flight after the drain, cutting them off")
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -25,7 +26,14 @@ var (
 	errMalformed       = errors.New("malformed request")
 	errAmbiguous       = errors.New("several credentials of one kind")
 	errSlowRequest     = errors.New("request not received in time")
+	errExpectation     = errors.New("request body not asked for")
+	errConnections     = errors.New("too many connections")
+	errVersion         = errors.New("HTTP version not spoken")
 )
+
+// statusClientGone is nobody's answer: it marks in logs and metrics, as it does in
+// nginx's, a request whose client did not wait.
+const statusClientGone = 499
 
 // problem is what a client learns about an error; the cause goes to the log.
 type problem struct {
@@ -55,8 +63,11 @@ func problems() []struct {
 		{errMethod, problem{405, "method-not-allowed", "The method is not allowed here."}},
 		{errSlowRequest, problem{408, "request-timeout", "The request did not arrive in time."}},
 		{errBodyTooLarge, problem{413, "body-too-large", "The request body is too large."}},
+		{errExpectation, problem{417, "expectation-failed", "The request body was not asked for."}},
+		{errConnections, problem{429, "too-many-connections", "Too many connections from this address."}},
 		{errLimited, problem{429, "rate-limited", "Too many requests."}},
 		{errHeadersTooLarge, problem{431, "headers-too-large", "The request headers are too large."}},
+		{context.Canceled, problem{statusClientGone, "client-gone", "The client went away."}},
 		{errPanicked, problem{500, "internal", "The gateway failed."}},
 		{errUnknownMethod, problem{501, "method-unknown", "The method is not known."}},
 		{proxy.ErrUpstream, problem{502, "upstream-failed", "The upstream did not answer properly."}},
@@ -65,6 +76,7 @@ func problems() []struct {
 		{proxy.ErrNoBackend, problem{503, "no-upstream", "No upstream is available."}},
 		{proxy.ErrOpen, problem{503, "upstream-open", "The upstream is failing and being spared."}},
 		{proxy.ErrTimeout, problem{504, "upstream-timeout", "The upstream did not answer in time."}},
+		{errVersion, problem{505, "version", "HTTP/1.1 is spoken here."}},
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/router"
 )
 
 // pooledBody bounds the body buffers kept for reuse: one large upload must not
@@ -23,11 +25,11 @@ func (n *Node) fiberConfig() fiber.Config {
 		StrictRouting:                true,
 		DisablePreParseMultipartForm: true,
 		DisableDefaultContentType:    true,
-		BodyLimit:                    s.BodyLimitBytes,
+		StreamRequestBody:            true,
+		BodyLimit:                    smallBody, // what is read ahead of the chain, not what is allowed
 		ReadBufferSize:               s.HeaderLimitBytes,
 		WriteBufferSize:              8 << 10,
 		ReadTimeout:                  time.Duration(s.ReadTimeoutMS) * time.Millisecond,
-		WriteTimeout:                 time.Duration(s.WriteTimeoutMS) * time.Millisecond,
 		IdleTimeout:                  time.Duration(s.IdleTimeoutMS) * time.Millisecond,
 		RequestMethods:               []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"},
 	}
@@ -40,10 +42,14 @@ func (n *Node) tuneServer() {
 	server := n.app.Server()
 	server.CloseOnShutdown = true
 	server.ErrorHandler = n.refuse
+	server.ConnState = func(conn net.Conn, s fasthttp.ConnState) { clientOf(conn).state(s) }
+	n.data.resume = func(conn net.Conn) { _ = server.ServeConn(conn) } // it answers what fails
+	server.HeaderReceived = n.beforeBody
+	server.ExpectHandler = n.mayContinue
 	chain := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if methodName(ctx.Method()) == "" {
-			n.refuse(ctx, errUnknownMethod)
+		if err := wellFormed(&ctx.Request); err != nil {
+			n.refuse(ctx, err)
 			return
 		}
 		chain(ctx)
@@ -51,11 +57,68 @@ func (n *Node) tuneServer() {
 	n.app.Handler() // builds Fiber's route tree
 }
 
+// beforeBody keeps fasthttp from reading ahead: of a body that is not small, all
+// but the first byte, and of one that no route takes, that too. Such a request is
+// treated as if its client had asked, so that it is refused at once.
+func (n *Node) beforeBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	size := h.ContentLength()
+	if size <= smallBody {
+		return fasthttp.RequestConfig{}
+	}
+	if size > n.snapshot.Load().bodyLimit {
+		h.Set("Expect", "100-continue")
+	}
+	return fasthttp.RequestConfig{MaxRequestBodySize: 1}
+}
+
+// mayContinue decides on a client that asks before it sends its body ("Expect:
+// 100-continue", RFC 9110 §10.1.1). If what is known so far is enough to refuse
+// it, the chain does so at once; else it may send, and the chain begins then.
+func (n *Node) mayContinue(ctx *fasthttp.RequestCtx) int {
+	if n.wouldRefuse(ctx) == nil {
+		return fasthttp.StatusContinue
+	}
+	n.app.Server().Handler(ctx)
+	return ctx.Response.StatusCode()
+}
+
+// wouldRefuse goes through the chain's steps that change nothing.
+func (n *Node) wouldRefuse(ctx *fasthttp.RequestCtx) error {
+	if err := wellFormed(&ctx.Request); err != nil {
+		return err
+	}
+	s := n.snapshot.Load()
+	path, err := router.CanonicalPath(ctx.URI().PathOriginal())
+	if err != nil {
+		return err
+	}
+	route, err := s.match(methodName(ctx.Method()), string(ctx.Request.Header.Host()), path)
+	switch {
+	case err != nil:
+		return err
+	case bodySize(&ctx.Request) > route.bodyLimit:
+		return errBodyTooLarge
+	case route.gate.Verifier != nil:
+		shown, err := credentials(&ctx.Request.Header, s.config.JWT.Cookie)
+		if err != nil {
+			return err
+		}
+		_, err = route.gate.Admit(shown)
+		return err
+	}
+	return nil
+}
+
 // refuse answers a request that could not be read. It is counted and logged like
 // any other.
 func (n *Node) refuse(ctx *fasthttp.RequestCtx, cause error) {
+	if isPreface(cause) {
+		cause = errVersion
+		sendAway(ctx)
+	}
 	x := acquireExchange()
 	defer releaseExchange(x)
+	x.node, x.ctx = n, ctx
 	x.start, x.snapshot = n.now(), n.snapshot.Load()
 	x.method, x.id = "OTHER", newRequestID()
 	x.peer = peerAddress(ctx.RemoteAddr())
@@ -65,14 +128,12 @@ func (n *Node) refuse(ctx *fasthttp.RequestCtx, cause error) {
 	writeProblem(ctx, x.err, x)
 	ctx.Response.Header.Set(fiber.HeaderXRequestID, x.id)
 	ctx.SetConnectionClose()
-	if conn, ok := ctx.Conn().(*clientConn); ok {
-		conn.unread.Store(true)
-	}
+	clientOf(ctx.Conn()).unread.Store(true)
 	if saidNothing(cause) {
 		return
 	}
 	x.metrics(n).Observe(x.method, ctx.Response.StatusCode(), 0)
-	n.writeAccess(ctx, x)
+	n.writeAccess(x, 0)
 }
 
 // saidNothing reports whether a new connection ended before its first byte, as
@@ -88,8 +149,8 @@ func refusal(cause error) error {
 	var small *fasthttp.ErrSmallBuffer
 	var netErr net.Error
 	switch {
-	case errors.Is(cause, errUnknownMethod):
-		return errUnknownMethod
+	case errors.Is(cause, errUnknownMethod), errors.Is(cause, errVersion):
+		return cause
 	case errors.As(cause, &small):
 		return errHeadersTooLarge
 	case errors.Is(cause, fasthttp.ErrBodyTooLarge):

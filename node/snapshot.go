@@ -36,12 +36,15 @@ type snapshot struct {
 	cors            *cors
 	routeCORS       bool // some route has its own
 	openapi         []byte
+	bodyLimit       int // the largest of all routes
 }
 
 // route is a configured route with everything a request on it needs.
 type route struct {
 	label    string
 	timeout  time.Duration
+	idle     time.Duration // longest silence of a streamed body
+	stream   bool          // pass on bodies as they come, however small
 	gate     auth.Gate
 	global   *limit // the cluster's bucket, nil without one
 	limits   []limit
@@ -76,6 +79,7 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	ids := limitIDs(cfg.Routes)
 	for i := range cfg.Routes {
 		s.routes = append(s.routes, n.newRoute(cfg, &cfg.Routes[i], ids[i]))
+		s.bodyLimit = max(s.bodyLimit, s.routes[i].bodyLimit)
 		s.routes[i].gate = gates[i]
 		if err := s.routes[i].shape(&cfg.Routes[i]); err != nil {
 			return nil, err
@@ -90,6 +94,8 @@ func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 	out := &route{
 		label:    r.Label(),
 		timeout:  time.Duration(r.TimeoutMS) * time.Millisecond,
+		idle:     time.Duration(r.IdleTimeoutMS) * time.Millisecond,
+		stream:   r.Stream,
 		upstream: n.backends.Upstream(r.UpstreamConfig),
 		metrics:  n.requests.Route(r.Label()),
 		crowd:    n.crowds.route(id),

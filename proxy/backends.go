@@ -81,6 +81,7 @@ func (o Options) withDefaults() Options {
 type Backends struct {
 	options Options
 
+	tunnels  *tunnels
 	metrics  *metrics
 	breakers *breaker.Group
 	ctx      context.Context
@@ -103,6 +104,7 @@ func NewBackends(o Options) *Backends {
 		slots:    make(chan struct{}, resolveAtOnce),
 		checks:   make(chan struct{}, checkAtOnce),
 		targets:  make(map[targetKey]*target),
+		tunnels:  newTunnels(o.Registerer),
 	}
 	b.metrics = newMetrics(o.Registerer, b.breakers.Muted)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -160,23 +162,27 @@ func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
 		timeout:  time.Duration(c.TimeoutMS) * time.Millisecond,
 		backoff:  time.Duration(c.Retry.BackoffMS) * time.Millisecond,
 		headers:  NewHeaderChange(c.RequestHeaders),
+		idle:     time.Duration(c.IdleTimeoutMS) * time.Millisecond,
 	}
 	// Routes that each see few requests must not all begin with the same address.
 	u.turn.Store(uint32(b.options.Rand() * (1 << 32)))
 	for _, w := range c.urls() {
 		// An invalid URL has no host, so that every request gets ErrNoBackend.
 		addr, _ := parseURL(w.URL)
-		u.members = append(u.members, member{target: b.target(addr, c.Breaker), address: addr, weight: w.Weight})
+		u.members = append(u.members, member{target: b.target(addr, c), address: addr, weight: w.Weight})
 	}
 	return u
 }
 
-func (b *Backends) target(addr address, c breaker.Config) *target {
+func (b *Backends) target(addr address, c UpstreamConfig) *target {
 	key := addr.key()
+	if addr.tls {
+		key.secure = c.TLS
+	}
 	b.mu.Lock()
 	t, known := b.targets[key]
 	if !known {
-		t = newTarget(b, key, c)
+		t = newTarget(b, key, c.Breaker)
 		b.targets[key] = t
 	}
 	b.mu.Unlock()

@@ -29,8 +29,11 @@ type UpstreamConfig struct {
 	// PreserveHost passes the client's Host header on.
 	PreserveHost bool `yaml:"preserve_host"`
 	// TimeoutMS bounds a request with all its tries, in milliseconds.
-	TimeoutMS int         `yaml:"timeout_ms"`
-	Retry     RetryConfig `yaml:"retry"`
+	TimeoutMS int `yaml:"timeout_ms"`
+	// IdleTimeoutMS bounds, in milliseconds, the silence of a body that is
+	// streamed and of a WebSocket. Nothing else bounds how long these last.
+	IdleTimeoutMS int         `yaml:"idle_timeout_ms"`
+	Retry         RetryConfig `yaml:"retry"`
 	// Breaker must be the same wherever an upstream is named.
 	Breaker breaker.Config `yaml:"breaker"`
 	// Connections and HealthCheck belong to the upstream: where several routes
@@ -38,6 +41,8 @@ type UpstreamConfig struct {
 	Connections    *ConnectionsConfig `yaml:"connections"`
 	HealthCheck    *HealthCheckConfig `yaml:"health_check"`
 	RequestHeaders HeaderRules        `yaml:"request_headers"`
+	// TLS is for https URLs.
+	TLS TLSConfig `yaml:"upstream_tls"`
 }
 
 // WeightedURL is one of several upstreams of a route.
@@ -109,7 +114,7 @@ func DefaultUpstreamConfig() UpstreamConfig {
 	return UpstreamConfig{
 		Balance:   balanceP2C,
 		HashBy:    hashByIP,
-		TimeoutMS: 30_000,
+		TimeoutMS: 30_000, IdleTimeoutMS: 300_000,
 		Retry: RetryConfig{
 			Attempts: 0, BackoffMS: 100, BudgetRatio: 0.2,
 			Methods:  []string{"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"},
@@ -126,22 +131,25 @@ func (c UpstreamConfig) Validate() error {
 		checkBalance(c.Balance, c.HashBy),
 		checkStripPrefix(c.StripPrefix),
 		checkRange("timeout_ms", c.TimeoutMS, 1, maxTimeoutMS),
+		checkRange("idle_timeout_ms", c.IdleTimeoutMS, 1, 24*maxTimeoutMS),
 		c.Retry.validate(),
-		c.validateBreaker(),
+		under("breaker", c.Breaker.Validate()),
 		c.Connections.validate(),
 		c.HealthCheck.validate(),
 		c.RequestHeaders.validate("request_headers"),
+		under("upstream_tls", c.TLS.Validate()),
 	)
 }
 
-func (c UpstreamConfig) validateBreaker() error {
-	joined, ok := c.Breaker.Validate().(interface{ Unwrap() []error })
+// under puts a section before every problem in it.
+func under(section string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}
 	var errs []error
-	for _, err := range joined.Unwrap() {
-		errs = append(errs, fmt.Errorf("breaker.%w", err))
+	for _, problem := range joined.Unwrap() {
+		errs = append(errs, fmt.Errorf("%s.%w", section, problem))
 	}
 	return errors.Join(errs...)
 }
@@ -266,7 +274,7 @@ type address struct {
 	base      string // path before every request's path, no slash at its end
 }
 
-func (a address) key() targetKey { return targetKey{a.tls, a.host, a.port} }
+func (a address) key() targetKey { return targetKey{tls: a.tls, host: a.host, port: a.port} }
 
 // parseURL's errors say what is wrong, not where the URL stands.
 func parseURL(raw string) (address, error) {

@@ -45,6 +45,7 @@ func TestUpstreamConfigValidate(t *testing.T) {
 	f("strip_prefix: must be", func(c *UpstreamConfig) { c.StripPrefix = "api" })
 	f("timeout_ms: must be between 1 and 3600000, got 0", func(c *UpstreamConfig) { c.TimeoutMS = 0 })
 	f("retry.attempts: must be between 0 and 10, got -1", func(c *UpstreamConfig) { c.Retry.Attempts = -1 })
+	f("idle_timeout_ms: ", func(c *UpstreamConfig) { c.IdleTimeoutMS = 0 })
 	f("retry.backoff_ms: ", func(c *UpstreamConfig) { c.Retry.BackoffMS = -1 })
 	f("retry.try_timeout_ms: ", func(c *UpstreamConfig) { c.Retry.TryTimeoutMS = -1 })
 	f(`retry.methods[1]: must be one of GET, HEAD,`, func(c *UpstreamConfig) { c.Retry.Methods = []string{"GET", "get"} })
@@ -77,8 +78,8 @@ func TestUpstreamConfigValidate(t *testing.T) {
 
 func TestUpstreamConfigReportsAllProblems(t *testing.T) {
 	err := UpstreamConfig{URL: "http://u:secret@x"}.Validate()
-	if err == nil || strings.Count(err.Error(), "\n") != 5 {
-		t.Errorf("got %v, want six problems", err)
+	if err == nil || strings.Count(err.Error(), "\n") != 6 {
+		t.Errorf("got %v, want seven problems", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error shows the password: %v", err)

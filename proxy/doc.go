@@ -19,9 +19,10 @@
 // A name that does not resolve yet does not prevent start: the first request
 // waits for the answer within its own deadline.
 //
-// Trade-off: bodies are buffered in both directions. A buffered request can be
-// sent again and a buffered response is either complete or an error, never half
-// of each; the price is memory and no streaming.
+// Trade-off: small bodies are read whole, all others are streams. What was read
+// whole can be sent again, and a response is then complete or an error; a stream
+// costs one piece of memory, is sent once, and may break off at its client as it
+// did at its upstream. A WebSocket is a [Tunnel], and the caller's to run.
 //
 // What is sent twice: the methods a route lists when the connection broke, the
 // try timed out or the answer has a listed status, and any method when not a byte

@@ -22,8 +22,7 @@ const (
 	maxIdle = 4 * time.Second
 	// bufferSize bounds a response's header block: tokens and cookies do not
 	// fit into the usual 4 KiB.
-	bufferSize      = 16 << 10
-	maxResponseBody = 64 << 20
+	bufferSize = 16 << 10
 )
 
 // endpoint is one address of an upstream: its connections and its breaker.
@@ -32,7 +31,6 @@ type endpoint struct {
 	addr    string // ip:port
 	backend string // addr with the upstream's name, for people
 	client  *fasthttp.HostClient
-	tls     *tls.Config
 	breaker *breaker.Breaker
 	// gate counts the tries under way, each on a connection of its own.
 	gate gate
@@ -54,11 +52,6 @@ func newEndpoint(t *target, ip netip.Addr) *endpoint {
 	}
 	e.id = hash(t.key.scheme() + e.addr)
 	e.gate.resize(t.settings.connections.Max)
-	if t.key.tls {
-		e.tls = t.b.options.TLS.Clone()
-		e.tls.ServerName = t.key.host
-		e.tls.NextProtos = []string{"http/1.1"}
-	}
 	// Only the pool of the client is used. TLS is done by dial, within the
 	// deadline of the request; the client would give the handshake its own.
 	e.client = &fasthttp.HostClient{
@@ -79,6 +72,9 @@ func newEndpoint(t *target, ip netip.Addr) *endpoint {
 
 // dial opens a connection within the request's remaining time, 0 for unknown.
 func (e *endpoint) dial(addr string, remaining time.Duration) (net.Conn, error) {
+	if e.target.insecure != nil {
+		return nil, e.target.insecure
+	}
 	timeout := dialTimeout
 	if remaining > 0 {
 		timeout = min(timeout, remaining)
@@ -89,10 +85,10 @@ func (e *endpoint) dial(addr string, remaining time.Duration) (net.Conn, error) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to %s: %w", addr, err)
 	}
-	if e.tls == nil {
+	if !e.target.key.tls {
 		return newConn(raw, raw), nil
 	}
-	secure := tls.Client(raw, e.tls)
+	secure := tls.Client(raw, e.target.secure)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		return nil, fmt.Errorf("cannot shake hands with %s: %w", addr, err)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -38,9 +39,22 @@ func (e *OpenError) Unwrap() error { return ErrOpen }
 // Header is one header field.
 type Header struct{ Name, Value string }
 
+// BodyError says that the client's body could not be read: it wraps why. A body
+// stream of a request must fail with it, or its failure would be laid to the
+// upstream.
+type BodyError struct{ Err error }
+
+func (e *BodyError) Error() string { return "cannot read the request body: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *BodyError) Unwrap() error { return e.Err }
+
 // Exchange is one request on its way. Forward rewrites Request in place, so
 // that what the caller needs of it later (path, host) must be copied before,
 // and wipes Response first, so that headers must be set on it afterwards.
+//
+// If Request has a body stream it is sent once, as it comes. If Response has
+// one after Forward, the exchange lasts until that stream is closed.
 type Exchange struct {
 	Request  *fasthttp.Request
 	Response *fasthttp.Response
@@ -68,6 +82,59 @@ type Exchange struct {
 	Headers []Header
 	// Remove lists further names that the client may not send.
 	Remove []string
+	// Upgrade asks for a WebSocket; see [WantsWebSocket]. If the upstream agrees
+	// Response is its 101 and Tunnel the connection, which the caller owns.
+	Upgrade bool
+	Tunnel  *Tunnel
+	// Passed counts the bytes of a streamed response, and Broken is why it ended
+	// early because of the upstream. Read them once the stream is closed.
+	Passed int64
+	Broken error
+
+	idle time.Duration // longest silence of a streamed body
+	via  *Upstream     // who forwards it
+
+	mu   sync.Mutex
+	conn *conn // the upstream's, while the exchange uses it
+	gone bool
+}
+
+// Abort ends the exchange, since nobody waits for its answer any more: the
+// upstream's connection is closed. It may be called at any time from any
+// goroutine, until the exchange is used for another request.
+func (x *Exchange) Abort() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.gone = true
+	if x.conn != nil {
+		_ = x.conn.Close()
+	}
+}
+
+// attach ties the exchange to c, which Abort will close. It returns false after
+// Abort.
+func (x *Exchange) attach(c *conn) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.gone {
+		return false
+	}
+	x.conn = c
+	return true
+}
+
+// detach unties it again. It returns false if the connection was closed.
+func (x *Exchange) detach() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.conn = nil
+	return !x.gone
+}
+
+func (x *Exchange) aborted() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.gone
 }
 
 // Result tells what became of an exchange, also when it failed.

@@ -17,6 +17,7 @@ type Upstream struct {
 	config   UpstreamConfig
 	timeout  time.Duration
 	backoff  time.Duration
+	idle     time.Duration
 	headers  HeaderChange
 
 	seen atomic.Pointer[view]
@@ -31,20 +32,28 @@ func (u *Upstream) Name() string { return u.members[0].target.name }
 // whatever its status, is no error: once the tries are used up its 503 is the
 // answer. On error x.Response is empty; for the errors see [ErrUpstream].
 //
-// The end of ctx is noticed between tries, not during one; the deadline ends a
-// try too. The exchange must not be used by others before Forward returns.
+// The end of ctx is noticed between tries, not during one; the deadline and
+// [Exchange.Abort] end a try too. A body that is streamed has its own time: the
+// deadline stands still while the request's is sent and ends with the head of
+// the response; what is left of that body, and both, must only never be silent
+// for longer than idle_timeout_ms. Apart from Abort the exchange must not be
+// used by others before Forward returns.
 func (u *Upstream) Forward(ctx context.Context, x *Exchange) (Result, error) {
 	f := forwarding{Upstream: u, ctx: ctx, x: x, deadline: u.deadline(ctx, x)}
 	f.repeatable = u.isRepeatable(x.Request.Header.Method()) && !x.Request.IsBodyStream()
 	if u.config.Balance == balanceHash {
 		f.key = u.hashKey(x)
 	}
+	x.idle, x.via = u.idle, u
 	u.rewrite(x)
 	if err := f.run(); err != nil {
 		x.Response.Reset()
 		return f.result, err
 	}
 	cleanResponse(x.Response)
+	if x.Tunnel != nil {
+		setUpgrade(&x.Response.Header)
+	}
 	return f.result, nil
 }
 
@@ -126,6 +135,9 @@ func (f *forwarding) wasTried(e *endpoint) bool {
 
 // try sends the request to s once.
 func (f *forwarding) try(s *slot, t ticket) {
+	if f.last.open {
+		_ = f.x.Response.CloseBodyStream() // of an answer that is not taken
+	}
 	if f.result.Tries > 0 {
 		s.target.metrics.retries.Inc()
 	} else {
@@ -153,13 +165,18 @@ func (f *forwarding) visit(s *slot) tripResult {
 	if err := s.gate.enter(f.ctx, wait); err != nil {
 		return tripResult{outcome: busy, err: err}
 	}
-	defer s.gate.leave()
-	last := s.roundTrip(f.x, deadline, f.repeatable)
+	last := tripResult{outcome: aborted}
+	defer func() {
+		if !last.open { // else whoever uses the connection leaves with it
+			s.gate.leave()
+		}
+	}()
+	last = s.roundTrip(f.x, deadline, f.repeatable)
 	if last.stale && (f.repeatable || last.outcome == unsent && !f.x.Request.IsBodyStream()) {
 		s.client.CloseIdleConnections()
 		last = s.roundTrip(f.x, deadline, f.repeatable)
 	}
-	if last.outcome != answered && errors.Is(f.ctx.Err(), context.Canceled) {
+	if last.outcome != answered && (errors.Is(f.ctx.Err(), context.Canceled) || f.x.aborted()) {
 		last.outcome = aborted
 	}
 	return last
@@ -178,6 +195,8 @@ func (f *forwarding) settle() error {
 		if time.Until(f.deadline) <= 0 {
 			kind = ErrTimeout
 		}
+	case unread:
+		return fmt.Errorf("cannot forward to %s: %w", f.result.Upstream, f.last.err)
 	case aborted:
 		kind = context.Canceled
 	}

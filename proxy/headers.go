@@ -13,7 +13,8 @@ import (
 func (u *Upstream) rewrite(x *Exchange) {
 	h := &x.Request.Header
 	f := forwardedOf(x)
-	u.cleanRequest(x)
+	wantsTrailers := bytes.EqualFold(h.Peek("Te"), []byte("trailers"))
+	trailers := u.cleanRequest(x)
 	h.ResetConnectionClose()
 	h.SetProtocol("HTTP/1.1")
 	h.SetNoDefaultContentType(true)
@@ -25,6 +26,52 @@ func (u *Upstream) rewrite(x *Exchange) {
 		setHeader(h, id.Name, id.Value)
 	}
 	u.headers.request(h)
+	if wantsTrailers {
+		setHeader(h, "Te", "trailers")
+	}
+	if x.Upgrade {
+		setUpgrade(h)
+	}
+	announce(x, trailers)
+}
+
+// announce says again which fields follow the body, last of all: what is set
+// under an announced name would become one of them. Those of a body that was read
+// whole have come already.
+func announce(x *Exchange, trailers []Header) {
+	h := &x.Request.Header
+	for _, t := range trailers {
+		if !x.mayTrail([]byte(t.Name)) || len(h.Peek(t.Name)) > 0 || h.AddTrailer(t.Name) != nil {
+			continue
+		}
+		if t.Value != "" {
+			h.Add(t.Name, t.Value)
+		}
+	}
+}
+
+// mayTrail says whether a client may send the field after its body: not under a
+// name that the gateway sets or removes, nor under one that is taken for it.
+func (x *Exchange) mayTrail(name []byte) bool {
+	same := func(other string) bool { return dashed(string(name)) == dashed(other) }
+	return !isHopByHop(name) && !isForwarding(name) && !x.via.isAlias(name, x) &&
+		!slices.ContainsFunc([]string{"X-Request-ID", "Traceparent", "Tracestate", "Baggage"}, same) &&
+		!slices.ContainsFunc(x.Remove, same) && !slices.ContainsFunc(x.Headers, func(h Header) bool { return same(h.Name) })
+}
+
+// PruneTrailers drops from a body stream's trailers, once they have come, those
+// that the client may not send. The caller's stream must call it at its end.
+func (x *Exchange) PruneTrailers() {
+	h := &x.Request.Header
+	var bad []string
+	for _, name := range h.PeekTrailerKeys() {
+		if !x.mayTrail(name) {
+			bad = append(bad, string(name))
+		}
+	}
+	for _, name := range bad {
+		h.Del(name)
+	}
 }
 
 // setTarget writes path, query and host. With the host set and the URI not
@@ -71,13 +118,19 @@ func setHeader(h *fasthttp.RequestHeader, name, value string) {
 
 // cleanRequest drops what is meant for this hop only and what a client may not
 // say. The client's words are dropped before the gateway's own are set, since a
-// client can name any header in Connection or Trailer.
-func (u *Upstream) cleanRequest(x *Exchange) {
+// client can name any header in Connection or Trailer. It returns the fields
+// announced in Trailer, which is dropped too.
+func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header) {
 	h := &x.Request.Header
 	var stack [16]string
 	names := appendNominated(stack[:0], h.PeekAll("Connection"))
 	for _, key := range h.PeekTrailerKeys() {
-		names = append(names, string(key))
+		t := Header{Name: string(key)}
+		if !x.Request.IsBodyStream() {
+			t.Value = string(h.Peek(t.Name))
+			names = append(names, t.Name)
+		}
+		trailers = append(trailers, t)
 	}
 	cookies := bytes.Join(h.PeekAll("Cookie"), []byte("; "))
 	var odd []string
@@ -105,6 +158,7 @@ func (u *Upstream) cleanRequest(x *Exchange) {
 	if len(h.PeekTrailerKeys()) > 0 {
 		h.Del("Trailer")
 	}
+	return trailers
 }
 
 // restoreCookies puts the client's own text back: to list the fields fasthttp has

@@ -39,7 +39,7 @@ func (f *forwarding) again() bool {
 
 // mayRepeat reports whether a try is left and can do no harm.
 func (f *forwarding) mayRepeat() bool {
-	if f.result.Tries > f.config.Retry.Attempts {
+	if f.result.Tries > f.config.Retry.Attempts || f.x.aborted() {
 		return false
 	}
 	switch f.last.outcome {

@@ -37,7 +37,17 @@ func CheckShared(routes []UpstreamConfig) error {
 	return errors.Join(
 		checkAgreed(routes, "connections", func(c UpstreamConfig) *ConnectionsConfig { return c.Connections }),
 		checkAgreed(routes, "health_check", func(c UpstreamConfig) *HealthCheckConfig { return c.HealthCheck }),
+		checkAgreed(routes, "upstream_tls", func(c UpstreamConfig) *TLSConfig { return &c.TLS }),
 	)
+}
+
+// orLeftOut says what else may be done about a section. No upstream_tls is one
+// too: it trusts the machine's roots.
+func orLeftOut(section string) string {
+	if section == "upstream_tls" {
+		return ""
+	}
+	return ", or be left out there"
 }
 
 // checkAgreed compares what each route says, if anything, with the first that did.
@@ -58,9 +68,8 @@ func checkAgreed[T comparable](routes []UpstreamConfig, section string, says fun
 			if !known {
 				first[a.key()] = i
 			} else if *says(routes[other]) != *said {
-				errs = append(errs, fmt.Errorf(
-					"routes[%d].%s: must equal that of routes[%d], which has the same upstream %s, or be left out there",
-					i, section, other, w.URL))
+				errs = append(errs, fmt.Errorf("routes[%d].%s: must equal that of routes[%d], which has the same upstream %s%s",
+					i, section, other, w.URL, orLeftOut(section)))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -16,9 +17,10 @@ import (
 )
 
 type targetKey struct {
-	tls  bool
-	host string
-	port uint16
+	tls    bool
+	host   string
+	port   uint16
+	secure TLSConfig // zero without tls
 }
 
 func (k targetKey) String() string {
@@ -43,6 +45,9 @@ type target struct {
 	key     targetKey
 	name    string
 	metrics *targetMetrics
+	// secure is nil without TLS; insecure says why there is none where it is due.
+	secure   *tls.Config
+	insecure error
 	// list holds the endpoints to choose from; it is replaced, never changed.
 	list   atomic.Pointer[[]*endpoint]
 	budget *budget      // of retries
@@ -69,12 +74,26 @@ func newTarget(b *Backends, key targetKey, c breaker.Config) *target {
 		settings: defaultSettings(),
 	}
 	t.wait.Store(int64(time.Duration(t.settings.connections.WaitMS) * time.Millisecond))
+	if key.tls {
+		t.secure, t.insecure = key.secure.client(b.options.TLS, key.host, t.certificateChanged)
+		if t.insecure != nil {
+			b.options.Log.Error().Err(t.insecure).Str("upstream", t.name).Msg("cannot speak TLS to the upstream")
+		}
+	}
 	t.list.Store(&[]*endpoint{})
 	t.breaker.Store(&c)
 	if ip, err := netip.ParseAddr(key.host); err == nil {
 		t.updateLocked([]netip.Addr{ip})
 	}
 	return t
+}
+
+func (t *target) certificateChanged(err error) {
+	if err != nil {
+		t.b.options.Log.Error().Err(err).Str("upstream", t.name).Msg("new client certificate refused, the old one goes on")
+		return
+	}
+	t.b.options.Log.Info().Str("upstream", t.name).Msg("new client certificate in use")
 }
 
 // refresh starts a lookup unless one is under way or the host is an address.

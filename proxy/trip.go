@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"bufio"
+	"cmp"
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -16,13 +19,13 @@ import (
 type outcome uint8
 
 const (
-	answered  outcome = iota // a complete response
+	answered  outcome = iota // a response; its body may still be to come
 	refused                  // no connection, nothing was sent
 	busy                     // all connections are taken, nothing was sent
 	unsent                   // the connection broke before a byte was written
 	broken                   // it broke before the first byte of the response
 	malformed                // the response was not one, or ended early
-	tooLarge                 // the response's body exceeds the limit
+	unread                   // the client's body could not be read
 	timedOut                 // the deadline passed
 	aborted                  // the caller went away
 	outcomeCount
@@ -30,7 +33,7 @@ const (
 
 func (o outcome) String() string {
 	return [outcomeCount]string{
-		"answered", "refused", "busy", "unsent", "reset", "malformed", "too_large", "timeout", "aborted",
+		"answered", "refused", "busy", "unsent", "reset", "malformed", "unread", "timeout", "aborted",
 	}[o]
 }
 
@@ -41,7 +44,9 @@ type tripResult struct {
 	// stale says that the connection had served requests before and was closed
 	// by the other side: that is no sign of a failing upstream.
 	stale bool
-	err   error
+	// open says that the connection is still in use: by a body or a tunnel.
+	open bool
+	err  error
 }
 
 // overloaded reports an answer that says: not now, try elsewhere.
@@ -71,33 +76,77 @@ func (r tripResult) verdict() verdict {
 
 // roundTrip sends the request once and reads the response. With repeatable it
 // may be sent again, so the look at an idle connection, a system call, is saved.
+// The connection stays with the response if its body is streamed, and with the
+// tunnel if there is one.
 func (e *endpoint) roundTrip(x *Exchange, deadline time.Time, repeatable bool) tripResult {
-	for {
-		remaining := time.Until(deadline)
-		if remaining <= 0 {
-			return tripResult{outcome: timedOut, err: fasthttp.ErrTimeout}
-		}
+	for remaining := time.Until(deadline); remaining > 0; remaining = time.Until(deadline) {
 		pooled, err := e.client.AcquireConn(remaining, false)
 		if err != nil {
 			return notConnected(err, deadline)
 		}
 		c := pooled.Conn().(*conn)
-		err = c.SetDeadline(deadline)
-		if c.served && (err != nil || !repeatable && !c.alive()) {
+		if !c.ready(deadline, repeatable) {
 			e.client.CloseConn(pooled)
 			// Reuse is last in, first out: what is left has been idle longer.
 			e.client.CloseIdleConnections()
 			continue
 		}
-		result := e.talk(c, x)
+		if !x.attach(c) {
+			e.client.CloseConn(pooled)
+			return tripResult{outcome: aborted, err: context.Canceled}
+		}
+		reader := e.client.AcquireReader(c)
+		result := e.talk(c, reader, x, deadline)
 		c.served = true
-		if result.outcome == answered && !c.dirty && !x.Response.ConnectionClose() {
+		if result.open {
+			e.lend(c, reader, x, func(reuse bool) {
+				if e.client.ReleaseReader(reader); reuse {
+					e.client.ReleaseConn(pooled)
+				} else {
+					e.client.CloseConn(pooled)
+				}
+			})
+			return result
+		}
+		c.dirty = c.dirty || reader.Buffered() > 0
+		e.client.ReleaseReader(reader)
+		if x.detach() && result.endsWell(c, x) {
 			e.client.ReleaseConn(pooled)
 		} else {
 			e.client.CloseConn(pooled)
 		}
 		return result
 	}
+	return tripResult{outcome: timedOut, err: fasthttp.ErrTimeout}
+}
+
+// ready prepares a connection for a request. It returns false if it served others
+// before and has gone, as far as is seen.
+func (c *conn) ready(deadline time.Time, repeatable bool) bool {
+	err := c.SetDeadline(deadline)
+	return !c.served || err == nil && (repeatable || c.alive())
+}
+
+// endsWell reports whether the connection can serve another request.
+func (r tripResult) endsWell(c *conn, x *Exchange) bool {
+	return r.outcome == answered && !c.dirty && !x.Response.ConnectionClose()
+}
+
+// lend gives the connection to the tunnel or to the response's body.
+func (e *endpoint) lend(c *conn, reader *bufio.Reader, x *Exchange, release func(reuse bool)) {
+	giveBack := func(reuse bool) {
+		release(reuse)
+		e.gate.leave()
+	}
+	if x.Response.StatusCode() == fasthttp.StatusSwitchingProtocols {
+		x.Tunnel = &Tunnel{
+			tunnels: e.target.b.tunnels, upstream: c, reader: reader, idle: x.idle,
+			release: sync.OnceFunc(func() { giveBack(false) }),
+		}
+		x.detach() // from now on the tunnel ends with its client
+		return
+	}
+	newDownload(c, reader, x, giveBack)
 }
 
 func notConnected(err error, deadline time.Time) tripResult {
@@ -113,32 +162,31 @@ func notConnected(err error, deadline time.Time) tripResult {
 }
 
 // talk writes the request to c and reads the response from it.
-func (e *endpoint) talk(c *conn, x *Exchange) tripResult {
+func (e *endpoint) talk(c *conn, reader *bufio.Reader, x *Exchange, deadline time.Time) tripResult {
 	x.Response.Reset()
 	x.Response.Header.SetNoDefaultContentType(true)
 	x.Response.SkipBody = x.Request.Header.IsHead()
 	c.wrote = false
-	if err := e.write(c, x); err != nil {
+	var err error
+	if x.Request.IsBodyStream() {
+		err = e.upload(c, x, deadline)
+	} else {
+		err = e.write(c, x)
+	}
+	if failed, ok := errors.AsType[*BodyError](err); ok {
+		return tripResult{outcome: unread, err: failed}
+	}
+	if err != nil && !c.dirty {
 		o := broken
 		if !c.wrote {
 			o = unsent
 		}
 		return interrupted(o, c, err)
 	}
-	reader := e.client.AcquireReader(c)
-	defer e.client.ReleaseReader(reader)
-	if _, err := reader.Peek(1); err != nil {
-		return interrupted(broken, c, err)
+	if _, failure := reader.Peek(1); failure != nil {
+		return interrupted(broken, c, cmp.Or(err, failure))
 	}
-	if err := x.Response.ReadLimitBody(reader, maxResponseBody); err != nil {
-		return unreadable(err)
-	}
-	c.dirty = reader.Buffered() > 0
-	status := x.Response.StatusCode()
-	if status < fasthttp.StatusOK {
-		return tripResult{outcome: malformed, err: fmt.Errorf("unexpected status %d", status)}
-	}
-	return tripResult{outcome: answered, status: status}
+	return receive(reader, x)
 }
 
 func (e *endpoint) write(c *conn, x *Exchange) error {
@@ -148,6 +196,21 @@ func (e *endpoint) write(c *conn, x *Exchange) error {
 		return err
 	}
 	return w.Flush()
+}
+
+// upload writes a request whose body is streamed. The deadline stands still
+// meanwhile: how long a body may take is for its pace to say. If the upstream
+// stops reading before the end, c is dirty and an answer may wait to be read.
+func (e *endpoint) upload(c *conn, x *Exchange, deadline time.Time) error {
+	began := time.Now()
+	c.pace = x.idle
+	err := e.write(c, x)
+	c.pace = 0
+	c.dirty = err != nil && c.wrote && !isTimeout(err)
+	if failure := c.SetDeadline(deadline.Add(time.Since(began))); failure != nil {
+		return cmp.Or(err, failure)
+	}
+	return err
 }
 
 // interrupted is a connection that failed before the response began.
@@ -163,11 +226,8 @@ func interrupted(o outcome, c *conn, err error) tripResult {
 func unreadable(err error) tripResult {
 	// The parser's error quotes the header block, which may hold secrets.
 	text, _, _ := strings.Cut(err.Error(), ", contents:")
-	switch {
-	case isTimeout(err):
+	if isTimeout(err) {
 		return tripResult{outcome: timedOut, err: errors.New(text)}
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		return tripResult{outcome: tooLarge, err: fmt.Errorf("response body exceeds %d bytes", maxResponseBody)}
 	}
 	return tripResult{outcome: malformed, err: errors.New(text)}
 }

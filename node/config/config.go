@@ -43,19 +43,30 @@ type Config struct {
 
 // Server is the data port. Host, port, limits and timeouts are fixed at start.
 type Server struct {
-	Host             string   `yaml:"host"`
-	Port             int      `yaml:"port"` // 0 picks a free one
-	ReadTimeoutMS    int      `yaml:"read_timeout_ms"`
-	WriteTimeoutMS   int      `yaml:"write_timeout_ms"`
-	IdleTimeoutMS    int      `yaml:"idle_timeout_ms"`
-	DrainDelayMS     int      `yaml:"drain_delay_ms"`   // how long the listener stays open after /ready failed
-	DrainTimeoutMS   int      `yaml:"drain_timeout_ms"` // the whole shutdown, the delay included
-	BodyLimitBytes   int      `yaml:"body_limit_bytes"`
-	MaxInFlight      int      `yaml:"max_in_flight"` // requests at once; 0: no limit
-	HeaderLimitBytes int      `yaml:"header_limit_bytes"`
-	TrustedProxies   []string `yaml:"trusted_proxies"`
-	IPv6Prefix       int      `yaml:"ipv6_prefix"` // bits by which IPv6 addresses are limited
-	Builtin          Builtin  `yaml:"builtin"`
+	Host             string `yaml:"host"`
+	Port             int    `yaml:"port"` // 0 picks a free one
+	ReadTimeoutMS    int    `yaml:"read_timeout_ms"`
+	WriteTimeoutMS   int    `yaml:"write_timeout_ms"`
+	IdleTimeoutMS    int    `yaml:"idle_timeout_ms"`
+	DrainDelayMS     int    `yaml:"drain_delay_ms"`   // how long the listener stays open after /ready failed
+	DrainTimeoutMS   int    `yaml:"drain_timeout_ms"` // the whole shutdown, the delay included
+	BodyLimitBytes   int    `yaml:"body_limit_bytes"`
+	MaxInFlight      int    `yaml:"max_in_flight"` // requests at once; 0: no limit
+	HeaderLimitBytes int    `yaml:"header_limit_bytes"`
+	// MaxConnectionsPerClient bounds the connections of one address, or of one
+	// IPv6 network of IPv6Prefix bits; trusted proxies are exempt. 0: no bound.
+	MaxConnectionsPerClient int       `yaml:"max_connections_per_client"`
+	TrustedProxies          []string  `yaml:"trusted_proxies"`
+	IPv6Prefix              int       `yaml:"ipv6_prefix"` // bits by which IPv6 addresses are limited
+	TLS                     ServerTLS `yaml:"tls"`
+	Builtin                 Builtin   `yaml:"builtin"`
+}
+
+// ServerTLS are the files of the data port's certificate and key, in PEM; none:
+// no TLS. Renewed files take effect by themselves.
+type ServerTLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }
 
 // Builtin says on which port a built-in endpoint stands: data, admin or off.
@@ -90,6 +101,9 @@ type Route struct {
 	MaxInFlight     int               `yaml:"max_in_flight"`
 	MaxBodyBytes    int               `yaml:"max_body_bytes"` // 0: server.body_limit_bytes
 	ResponseHeaders proxy.HeaderRules `yaml:"response_headers"`
+
+	// Stream passes on bodies of any size as they come, at any rate.
+	Stream bool `yaml:"stream"`
 
 	proxy.UpstreamConfig `yaml:",inline"`
 }
@@ -157,8 +171,9 @@ func Default() Config {
 			Host: "0.0.0.0", Port: 8080,
 			ReadTimeoutMS: 5000, WriteTimeoutMS: 5000, IdleTimeoutMS: 75_000,
 			DrainDelayMS: 2000, DrainTimeoutMS: 15_000,
-			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10, MaxInFlight: 10_000, IPv6Prefix: auth.DefaultIPv6Prefix,
-			Builtin: Builtin{Metrics: "data", Docs: "data", OpenAPI: "data"},
+			BodyLimitBytes: 4 << 20, HeaderLimitBytes: 16 << 10, MaxConnectionsPerClient: 1024, MaxInFlight: 10_000,
+			IPv6Prefix: auth.DefaultIPv6Prefix,
+			Builtin:    Builtin{Metrics: "data", Docs: "data", OpenAPI: "data"},
 		},
 		Admin:   Admin{Host: "127.0.0.1", Port: 9901},
 		Redis:   limiter.DefaultConfig(),

@@ -118,8 +118,6 @@ func (d *decoder) structure(n *yaml.Node, dst reflect.Value, path string) {
 		switch {
 		case seen[key.Value]:
 			d.fail(key, at, "must appear once, got a second time")
-		case !known && isPlanned(at):
-			d.fail(key, at, "not supported yet")
 		case !known:
 			d.fail(key, at, "unknown key, allowed: %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		default:

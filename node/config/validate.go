@@ -118,6 +118,7 @@ func (s Server) Validate() error {
 		between("body_limit_bytes", s.BodyLimitBytes, 1, 1<<30),
 		between("max_in_flight", s.MaxInFlight, 0, 1_000_000),
 		between("header_limit_bytes", s.HeaderLimitBytes, 1<<10, 1<<20),
+		between("max_connections_per_client", s.MaxConnectionsPerClient, 0, 1<<20),
 		oneOf("builtin.metrics", s.Builtin.Metrics, "data", "admin", "off"),
 		oneOf("builtin.docs", s.Builtin.Docs, "data", "admin", "off"),
 		oneOf("builtin.openapi", s.Builtin.OpenAPI, "data", "admin", "off"),
@@ -126,7 +127,21 @@ func (s Server) Validate() error {
 		errs = append(errs, fmt.Errorf("drain_delay_ms: must be less than drain_timeout_ms (%d), got %d", s.DrainTimeoutMS, s.DrainDelayMS))
 	}
 	_, err := auth.NewAddresses(s.TrustedProxies, s.IPv6Prefix)
-	return errors.Join(append(errs, err)...)
+	return errors.Join(append(errs, err, s.TLS.Validate())...)
+}
+
+// Validate reads the files, if any.
+func (t ServerTLS) Validate() error {
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		return fmt.Errorf("tls.cert_file: must stand with tls.key_file, got %q and %q", t.CertFile, t.KeyFile)
+	}
+	if t.CertFile == "" {
+		return nil
+	}
+	if _, err := proxy.NewKeyPair(t.CertFile, t.KeyFile, nil); err != nil {
+		return fmt.Errorf("tls.cert_file: %w", err)
+	}
+	return nil
 }
 
 // Validate returns every fault of the section.
