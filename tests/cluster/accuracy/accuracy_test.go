@@ -1,0 +1,69 @@
+package accuracy
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
+)
+
+var (
+	full    = flag.Bool("full", false, "play every scenario, not the short one alone")
+	results = flag.String("results", "", "file to write the table to")
+)
+
+// TestAccuracy plays the scenarios and fails if a line misses its figure. Without
+// -full that is one short scenario.
+func TestAccuracy(t *testing.T) {
+	binary, err := harness.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := table{machine: inspect(), command: "make accuracy", began: time.Now()}
+	scenarios := smoke()
+	if *full {
+		scenarios = plan()
+	}
+	for _, s := range scenarios {
+		lines := unplayed(s, "the scenario broke off", invalid)
+		t.Run(s.name, func(t *testing.T) {
+			if why := missing(t, binary, s); why != "" {
+				lines = unplayed(s, why, unbuilt)
+				return
+			}
+			r := play(t, binary, s)
+			lines = r.lines()
+		})
+		for _, l := range lines {
+			fmt.Println(l)
+		}
+		all.lines = append(all.lines, lines...)
+	}
+	all.took = time.Since(all.began)
+	publish(t, &all)
+	for _, l := range all.lines {
+		if !l.outcome.ok() {
+			t.Error(l)
+		}
+	}
+}
+
+// publish writes the table where the flags want it.
+func publish(t *testing.T, all *table) {
+	t.Helper()
+	if *results == "" {
+		return
+	}
+	var text strings.Builder
+	if err := all.write(&text); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(text.String())
+	if err := os.WriteFile(*results, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,135 @@
+package accuracy
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
+)
+
+const redisLimit = 10 * time.Second // to start or to answer the harness
+
+// redisServer is a redis-server process that keeps nothing on disk.
+type redisServer struct {
+	addr   string
+	tb     testing.TB
+	port   string
+	dir    string
+	cmd    *exec.Cmd // nil: not running
+	client *redis.Client
+}
+
+// newRedisServer does not start it yet. It is killed when the test ends.
+func newRedisServer(tb testing.TB, port int) *redisServer {
+	r := &redisServer{tb: tb, addr: loopback(port), port: strconv.Itoa(port), dir: tb.TempDir()}
+	r.client = redis.NewClient(&redis.Options{
+		Addr: r.addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 2,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	tb.Cleanup(func() {
+		_ = r.client.Close()
+		r.kill()
+	})
+	return r
+}
+
+// start returns when the server answers.
+func (r *redisServer) start() {
+	r.tb.Helper()
+	r.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", r.port, "--save", "", "--appendonly", "no", "--dir", r.dir)
+	if err := r.cmd.Start(); err != nil {
+		r.tb.Fatalf("cannot start redis-server: %v", err)
+	}
+	harness.Eventually(r.tb, redisLimit, "redis-server answers on "+r.addr, func() bool {
+		return r.client.Ping(context.Background()).Err() == nil
+	})
+}
+
+func (r *redisServer) signal(sig syscall.Signal) {
+	r.tb.Helper()
+	if err := r.cmd.Process.Signal(sig); err != nil {
+		r.tb.Fatalf("cannot signal redis-server: %v", err)
+	}
+}
+
+// kill ends the server at once, stopped or not; what it held is gone.
+func (r *redisServer) kill() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Kill() // it may have ended by itself
+	_ = r.cmd.Wait()         // killed: an error by design
+	r.cmd = nil
+}
+
+// info returns a section of INFO.
+func (r *redisServer) info(section string) string {
+	r.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), redisLimit)
+	defer cancel()
+	text, err := r.client.Info(ctx, section).Result()
+	if err != nil {
+		r.tb.Fatalf("cannot ask redis-server for its %s: %v", section, err)
+	}
+	return text
+}
+
+// scripts returns how many scripts the server was sent, by its own count.
+func (r *redisServer) scripts() float64 {
+	r.tb.Helper()
+	return scriptCalls(r.info("commandstats"))
+}
+
+// scriptCalls adds up the calls of all commands that run a script.
+func scriptCalls(stats string) float64 {
+	var sum float64
+	for _, m := range regexp.MustCompile(`(?m)^cmdstat_(?:evalsha|eval|fcall):calls=(\d+)`).FindAllStringSubmatch(stats, -1) {
+		n, err := strconv.ParseFloat(m[1], 64)
+		if err == nil {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// number returns a figure of INFO, 0 if it is not there.
+func (r *redisServer) number(section, name string) float64 {
+	r.tb.Helper()
+	for line := range strings.Lines(r.info(section)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			n, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// do sends one command and ignores an error reply that starts with OOM.
+func (r *redisServer) do(args ...any) {
+	r.tb.Helper()
+	err := r.client.Do(context.Background(), args...).Err()
+	if err != nil && !redis.HasErrorPrefix(err, "OOM") {
+		r.tb.Fatalf("cannot %v: %v", args, err)
+	}
+}
+
+// fill writes megabytes of what nobody needs.
+func (r *redisServer) fill(megabytes int) {
+	r.tb.Helper()
+	junk := strings.Repeat("x", 1<<12)
+	pipe := r.client.Pipeline()
+	for i := range megabytes << 8 {
+		pipe.Set(context.Background(), fmt.Sprintf("junk:%d", i), junk, 0)
+	}
+	_, _ = pipe.Exec(context.Background()) // OOM is what some want
+}
