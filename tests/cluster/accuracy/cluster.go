@@ -69,7 +69,7 @@ func newStage(tb testing.TB, binary harness.Binary, s scenario) *stage {
 	for i := range size {
 		st.configs = append(st.configs, nodeConfig{
 			port: data[i], redis: redisAt[i], bind: binds[i], advertise: gossipAt[i], join: gossipAt,
-			routes: routes(s.loads, st.upstream.addr),
+			loads: s.loads, upstream: st.upstream.addr,
 		}.yaml())
 		st.nodes = append(st.nodes, binary.Start(tb, st.configs[i]))
 	}
@@ -139,13 +139,14 @@ func (st *stage) awaitLocal() {
 	}
 }
 
-// nodeConfig is what the configurations of the nodes differ in, and the routes.
+// nodeConfig is what the configurations of nodes differ in.
 type nodeConfig struct {
 	port            int
 	redis           string
 	bind, advertise string
 	join            []string
-	routes          string
+	loads           []load
+	upstream        string
 }
 
 func (c nodeConfig) yaml() string {
@@ -157,16 +158,28 @@ func (c nodeConfig) yaml() string {
 	add(`jwt: {secret: %q}`, harness.Secret)
 	add(`redis: {addrs: [%q]}`, c.redis)
 	add(`cluster: {bind: %q, advertise: %q, join: ["%s"], secret_key: %q}`, c.bind, c.advertise, strings.Join(c.join, `", "`), secretKey)
-	add("routes:\n%s", c.routes)
+	for _, l := range c.loads {
+		if l.limit.global {
+			add("global_rate_limit: {%s}", l.limit.yaml())
+		}
+	}
+	add("routes:")
+	for _, l := range c.loads {
+		own := l.limit.yaml()
+		if l.limit.global {
+			own = ""
+		}
+		add(`  - {path: "/%s/*", upstream: "http://%s", rate_limits: [%s]}`, l.limit.name, c.upstream, wrap(own))
+	}
 	return b.String()
 }
 
-func routes(loads []load, upstream string) string {
-	var b strings.Builder
-	for _, l := range loads {
-		b.WriteString(l.limit.route(upstream))
+// wrap makes keys a list's one element, or none.
+func wrap(keys string) string {
+	if keys == "" {
+		return ""
 	}
-	return b.String()
+	return "{" + keys + "}"
 }
 
 // missing returns why the gateway cannot play the scenario: the line of its own
@@ -176,7 +189,7 @@ func missing(tb testing.TB, binary harness.Binary, s scenario) string {
 	file := tb.TempDir() + "/config.yaml"
 	text := nodeConfig{
 		port: 1, redis: loopback(2), bind: loopback(3), advertise: loopback(3), join: []string{loopback(3)},
-		routes: routes(s.loads, loopback(4)),
+		loads: s.loads, upstream: loopback(4),
 	}.yaml()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)

@@ -13,7 +13,7 @@ import (
 const (
 	streamWorkers = 64                     // connections of one load to one node at most
 	answerLimit   = 12 * time.Second       // beyond any stall a rival is to be seen with
-	onTime        = 100 * time.Millisecond // a request that leaves later was not offered
+	onTime        = 200 * time.Millisecond // a request that cannot leave by then is not sent
 	leastOffered  = 0.98                   // of the requests, for a run to be valid
 )
 
@@ -25,10 +25,14 @@ type load struct {
 	keys  int       // client addresses taken in turn; 0: a new one for each request
 }
 
+// due is what may be admitted of the load in a time that begins with all buckets
+// full.
+func (l load) due(t time.Duration) float64 { return float64(max(1, l.keys)) * l.limit.due(t) }
+
 // tally is what became of a load.
 type tally struct {
 	sent   []time.Duration // when each request left, in order
-	late   int             // of them, those that left too late
+	late   int             // those that could not leave on time
 	passed int             // 2xx
 	denied int             // 429
 	failed int             // 5xx
@@ -46,12 +50,9 @@ func (t *tally) add(o tally) {
 	t.slow = max(t.slow, o.slow)
 }
 
-// offered is the part of the requests that left on time.
+// offered is the part of the requests that left.
 func (t *tally) offered() float64 {
-	if len(t.sent) == 0 {
-		return 0
-	}
-	return 1 - float64(t.late)/float64(len(t.sent))
+	return float64(len(t.sent)) / float64(max(1, len(t.sent)+t.late))
 }
 
 func (t *tally) count(status int) {
@@ -138,12 +139,13 @@ func (s *stream) work() tally {
 			return t
 		}
 		time.Sleep(due - s.clock.now())
-		s.address(&req, turn)
 		sent := s.clock.now()
-		t.sent = append(t.sent, sent)
 		if sent-due > onTime {
 			t.late++
+			continue
 		}
+		s.address(&req, turn)
+		t.sent = append(t.sent, sent)
 		t.count(send(clients, &req, &resp))
 		t.slow = max(t.slow, s.clock.now()-sent)
 	}

@@ -36,41 +36,47 @@ func plan() []scenario {
 func smoke() []scenario {
 	l := limit{name: "smoke", keyBy: "global", rate: 100, burst: 50}
 	return []scenario{{
-		name: "smoke", loads: []load{{limit: l, rate: 200, skew: even(size), keys: 1}}, lasts: 1500 * time.Millisecond,
-		checks: []check{admitted(.5, 1.01), serverErrors()},
+		name: "smoke", loads: []load{{limit: l, rate: 600, skew: even(size), keys: 1}}, lasts: 1500 * time.Millisecond,
+		// A machine too busy to ask Redis in time lets nodes admit their shares too.
+		checks: []check{firm(admitted(.5, 2)), serverErrors()},
 	}}
 }
 
 // steady is a Redis in good health.
 func steady() []scenario {
+	whole := limit{name: "whole", keyBy: "global", rate: rate, burst: burst, global: true}
 	ips := limit{name: "ip", keyBy: "ip", rate: rate, burst: burst}
 	single := limit{name: "single", keyBy: "global", rate: 50, burst: 1}
 	costly := limit{name: "costly", keyBy: "global", rate: rate, burst: 10, cost: 9}
 	cold := limit{name: "cold", keyBy: "ip", rate: 10, burst: 10}
+	small := limit{name: "small", keyBy: "ip", rate: 10, burst: 10}
 	banned := limit{name: "banned", keyBy: "ip", rate: 1, per: "minute", burst: 1}
 	return []scenario{
-		{name: "leases, even", loads: on(hot(), even(size)), lasts: 6 * second, checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
-		{name: "leases, skewed", loads: on(hot(), skewed()), lasts: 6 * second, checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
-		{name: "leases, one hot address", loads: on(ips, even(size)), lasts: 5 * second, checks: []check{admitted(.985, 1.001), scriptsPerSecond(60)}},
-		{name: "strict, even", loads: on(strict(), even(size)), lasts: 6 * second, checks: []check{admitted(.99, 1.001), anyWindow(), seen(scriptsPerRequest(1))}},
-		{name: "strict, skewed", loads: on(strict(), skewed()), lasts: 6 * second, checks: []check{admitted(.99, 1.001), anyWindow(), seen(scriptsPerRequest(1))}},
+		{name: "leases, even", loads: on(hot(), even(size)), lasts: 5 * second, checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
+		{name: "leases, skewed", loads: on(hot(), skewed()), lasts: 5 * second, checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
+		{name: "leases, the cluster's own limit", loads: on(whole, even(size)), lasts: 4 * second, checks: []check{admitted(.985, 1.001), scriptsPerSecond(60)}},
+		{name: "leases, one hot address", loads: on(ips, even(size)), lasts: 4 * second, checks: []check{admitted(.985, 1.001), scriptsPerSecond(60)}},
+		{name: "strict, even", loads: on(strict(), even(size)), lasts: 5 * second, checks: []check{admitted(.99, 1.001), anyWindow(), seen(scriptsPerRequest(1))}},
+		{name: "strict, skewed", loads: on(strict(), skewed()), lasts: 5 * second, checks: []check{admitted(.99, 1.001), anyWindow(), seen(scriptsPerRequest(1))}},
 		{name: "cold keys", loads: []load{{limit: cold, rate: 1000, skew: even(size)}}, lasts: 4 * second, checks: []check{scriptsPerRequest(1.001), serverErrors()}},
-		{name: "burst of 1", loads: []load{{limit: single, rate: 150, skew: even(size), keys: 1}}, lasts: 6 * second, checks: []check{admitted(none(), 1.001), admittedOfExact(.95, 1.01)}},
-		{name: "cost near the burst", loads: on(costly, even(size)), lasts: 5 * second, checks: []check{admitted(none(), 1.001), admittedOfExact(.95, 1.01)}},
+		{name: "sixty addresses, a bucket each", loads: []load{{limit: small, rate: 1800, skew: even(size), keys: 60}}, lasts: 4 * second, checks: []check{admitted(.96, 1.001), worstClient(1)}},
+		{name: "burst of 1", loads: []load{{limit: single, rate: 150, skew: even(size), keys: 1}}, lasts: 5 * second, checks: []check{admitted(none(), 1.001), admittedOfExact(.95, 1.01)}},
+		{name: "cost near the burst", loads: on(costly, even(size)), lasts: 4 * second, checks: []check{admitted(none(), 1.001), admittedOfExact(.95, 1.01)}},
 		{
-			name: "flood of denied addresses beside a hot key", lasts: 6 * second,
+			name: "flood of denied addresses beside a hot key", lasts: 5 * second,
 			loads:  []load{on(hot(), even(size))[0], {limit: banned, rate: 2000, skew: even(size), keys: 100}},
 			checks: []check{admitted(.985, 1.001), scriptsPerSecond(60 + size*100), serverErrors()},
 		},
 	}
 }
 
-// outages take Redis away for ten seconds and give it back.
+// outages take Redis away for ten seconds and give it back. Nodes ask for it ever
+// more rarely, every 5 s at most: the load lasts as long as that and a bit.
 func outages() []scenario {
 	const down, up = 3 * second, 13 * second
 	lost := func(name string, skew []float64, lo float64, gone, back func(*stage)) scenario {
 		return scenario{
-			name: name, loads: on(hot(), skew), lasts: 17 * second,
+			name: name, loads: on(hot(), skew), lasts: 20 * second,
 			script: []step{{down, markDown, gone}, {down, "", detect}, {down, markDetected, nil}, {up, markUp, back}},
 			checks: []check{
 				admittedBetween(markDown, markUp, lo, 1.02), serverErrors(), tail(markDown, markUp),
@@ -90,7 +96,7 @@ func outages() []scenario {
 		{
 			name: "rolling restart during an outage", loads: on(hot(), even(size)), lasts: 11500 * time.Millisecond, script: rolling,
 			// Each node that starts anew has its share of the burst anew.
-			checks: []check{admittedOver(2, none(), 1.02), admittedBetween(markDown, markUp, .80, 1.15), serverErrors()},
+			checks: []check{admittedOver(2, none(), 1.02), admittedBetween(markDown, markUp, .80, 1.13), serverErrors()},
 		},
 	}
 }
@@ -99,7 +105,7 @@ func outages() []scenario {
 func slowRedis() []scenario {
 	harmed := func(name string, do func(*stage), checks ...check) scenario {
 		return scenario{
-			name: name, loads: on(hot(), even(size)), lasts: 6 * second, relayed: true,
+			name: name, loads: on(hot(), even(size)), lasts: 5 * second, relayed: true,
 			script: []step{{second, markFault, do}},
 			checks: append([]check{admitted(.80, 1.1), serverErrors()}, checks...),
 		}
@@ -124,8 +130,8 @@ func lostState() []scenario {
 		}
 	}
 	return []scenario{
-		forgetful("FLUSHALL under load", flush, admittedOver(2, .80, 1.001), seen(admitted(0, 0))),
-		forgetful("eviction (allkeys-lru)", evict, admitted(.97, 1.02), evicted()),
+		forgetful("FLUSHALL under load", flush, admittedOver(2, .86, 1.001), seen(admitted(0, 0))),
+		forgetful("eviction (allkeys-lru)", evict, admitted(.985, 1.001), evicted()),
 		forgetful("out of memory (noeviction)", exhaust, admitted(.95, 1.02)),
 	}
 }
@@ -134,8 +140,8 @@ func lostState() []scenario {
 func partitions() []scenario {
 	cut := func(name string, do func(*stage), hi float64) scenario {
 		return scenario{
-			name: name, loads: on(hot(), even(size)), lasts: 10 * second, relayed: true,
-			script: []step{{3 * second, markFault, do}},
+			name: name, loads: on(hot(), even(size)), lasts: 9 * second, relayed: true,
+			script: []step{{2 * second, markFault, do}},
 			checks: []check{admittedBetween(markFault, markEnd, .95, hi), serverErrors()},
 		}
 	}

@@ -114,22 +114,33 @@ func (r *redisServer) number(section, name string) float64 {
 	return 0
 }
 
-// do sends one command and ignores an error reply that starts with OOM.
+// do sends one command.
 func (r *redisServer) do(args ...any) {
 	r.tb.Helper()
-	err := r.client.Do(context.Background(), args...).Err()
-	if err != nil && !redis.HasErrorPrefix(err, "OOM") {
+	if err := r.client.Do(context.Background(), args...).Err(); err != nil {
 		r.tb.Fatalf("cannot %v: %v", args, err)
 	}
 }
 
-// fill writes megabytes of what nobody needs.
+const (
+	junkSize  = 4 << 10
+	junkBatch = 16 // values in one write: Redis is to forget, not to hang
+	junkPause = 10 * time.Millisecond
+)
+
+// fill writes megabytes of what nobody needs, at 6 MB a second: what is asked for
+// meanwhile is never the oldest.
 func (r *redisServer) fill(megabytes int) {
 	r.tb.Helper()
-	junk := strings.Repeat("x", 1<<12)
-	pipe := r.client.Pipeline()
-	for i := range megabytes << 8 {
-		pipe.Set(context.Background(), fmt.Sprintf("junk:%d", i), junk, 0)
+	junk := strings.Repeat("x", junkSize)
+	for i := range megabytes << 20 / junkSize / junkBatch {
+		pipe := r.client.Pipeline()
+		for j := range junkBatch {
+			pipe.Set(context.Background(), fmt.Sprintf("junk:%d:%d", i, j), junk, 0)
+		}
+		if _, err := pipe.Exec(context.Background()); err != nil {
+			r.tb.Fatalf("cannot fill Redis: %v", err)
+		}
+		time.Sleep(junkPause)
 	}
-	_, _ = pipe.Exec(context.Background()) // OOM is what some want
 }

@@ -90,7 +90,7 @@ func (r *run) span(from, to string) (first, last time.Duration) {
 func (r *run) invalid() string {
 	switch {
 	case r.tally.offered() < leastOffered:
-		return "load not offered: " + percent(1-r.tally.offered()) + " left late"
+		return "load not offered: " + percent(1-r.tally.offered()) + " could not leave"
 	case r.tally.lost > len(r.tally.sent)/100:
 		return "no answer to " + percent(float64(r.tally.lost)/float64(len(r.tally.sent)))
 	default:

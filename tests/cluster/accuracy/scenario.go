@@ -35,6 +35,7 @@ type limit struct {
 	burst  int
 	cost   int // of a request; 0: 1
 	strict bool
+	global bool // the cluster's own, not the route's
 }
 
 func (l limit) tokens() int { return max(l.cost, 1) }
@@ -70,8 +71,8 @@ func (l limit) leased() float64 {
 	return float64(l.burst) / 4
 }
 
-// route is the limit's route in a gateway's configuration.
-func (l limit) route(upstream string) string {
+// yaml are the limit's keys in a gateway's configuration.
+func (l limit) yaml() string {
 	var keys strings.Builder
 	fmt.Fprintf(&keys, "key_by: %s, burst: %d", l.keyBy, l.burst)
 	if l.per == "" {
@@ -85,7 +86,7 @@ func (l limit) route(upstream string) string {
 	if l.strict {
 		keys.WriteString(", strict: true")
 	}
-	return fmt.Sprintf("  - {path: \"/%s/*\", upstream: \"http://%s\", rate_limits: [{%s}]}\n", l.name, upstream, &keys)
+	return keys.String()
 }
 
 // String tells the load in the table.
