@@ -74,10 +74,9 @@ func (l load) run(c clock, nodes []string, from, to time.Duration) tally {
 	var mu sync.Mutex
 	var all tally
 	var workers sync.WaitGroup
-	for i, share := range l.skew {
-		s := newStream(l, c, i)
-		s.due, s.end = from, to
-		s.gap = time.Duration(float64(time.Second) / (share * l.rate))
+	for i := range nodes {
+		s := newStream(l, i, from, to)
+		s.clock = c
 		s.nodes = append(slices.Clone(nodes[i:]), nodes[:i]...)
 		for range streamWorkers {
 			workers.Go(func() {
@@ -110,8 +109,12 @@ type stream struct {
 }
 
 // newStream draws the same times in every run.
-func newStream(l load, c clock, node int) *stream {
-	return &stream{load: l, clock: c, node: node, turns: rand.New(rand.NewPCG(uint64(l.rate), uint64(node)))}
+func newStream(l load, node int, from, to time.Duration) *stream {
+	return &stream{
+		load: l, node: node, due: from, end: to,
+		gap:   time.Duration(float64(time.Second) / (l.skew[node] * l.rate)),
+		turns: rand.New(rand.NewPCG(uint64(l.rate), uint64(node))),
+	}
 }
 
 // next returns when the next request leaves and for whom.
@@ -154,7 +157,7 @@ func (s *stream) work() tally {
 // address makes req the request of one client of the load. Without a number of
 // keys no client comes twice, on other nodes included.
 func (s *stream) address(req *fasthttp.Request, turn int) {
-	key := turn*len(s.nodes) + s.node
+	key := turn*len(s.load.skew) + s.node
 	if s.load.keys > 0 {
 		key %= s.load.keys
 	}

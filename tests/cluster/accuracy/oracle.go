@@ -46,17 +46,17 @@ func within(at []time.Duration, from, to time.Duration) []time.Duration {
 	return at[first:max(first, last)]
 }
 
-// excess returns the most that a window of the given length holds beyond
-// rate·window, of all windows in sorted times; 0 if none holds more.
-func excess(at []time.Duration, rate float64, window time.Duration) float64 {
+// excess returns the most that any second of sorted times holds beyond the rate;
+// 0 if none holds more.
+func excess(at []time.Duration, rate float64) float64 {
 	most, first := 0, 0
 	for last := range at {
-		for at[last]-at[first] >= window {
+		for at[last]-at[first] >= second {
 			first++
 		}
 		most = max(most, last-first+1)
 	}
-	return max(0, float64(most)-rate*window.Seconds())
+	return max(0, float64(most)-rate)
 }
 
 // surplus returns the most that any window of any length holds beyond rate·w:

@@ -31,12 +31,12 @@ func TestExactAdmitsBurstAndRefill(t *testing.T) {
 	f(0, every(0, 0, 30), limit{rate: 10, burst: 10, cost: 11})
 }
 
-func TestExcessOfTheWorstWindow(t *testing.T) {
+func TestExcessOfTheWorstSecond(t *testing.T) {
 	steady := every(0, 10*time.Millisecond, 500)
 	bump := append(every(0, 10*time.Millisecond, 200), every(2*time.Second, time.Millisecond, 150)...)
 	f := func(want float64, at []time.Duration) {
 		t.Helper()
-		if got := excess(at, 100, time.Second); got != want {
+		if got := excess(at, 100); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
@@ -73,7 +73,7 @@ func TestExactKeepsTheBounds(t *testing.T) {
 	if got := surplus(admitted, 200); got > 50.001 || got < 49 {
 		t.Errorf("a burst of %v explains what a burst of 50 admitted", got)
 	}
-	if got := excess(admitted, 200, time.Second); got > 50.001 {
+	if got := excess(admitted, 200); got > 50.001 {
 		t.Errorf("a second holds %v beyond the rate, want at most the burst", got)
 	}
 }

@@ -111,11 +111,11 @@ func slowRedis() []scenario {
 		}
 	}
 	return []scenario{
-		harmed("5 % of calls over budget", between(faultSlow, .05), tail(markFault, markEnd), seen(slowCalls(0))),
-		harmed("20 % of calls over budget", between(faultSlow, .20), tail(markFault, markEnd), seen(slowCalls(0))),
-		harmed("45 % of calls over budget", between(faultSlow, .45), tail(markFault, markEnd), seen(slowCalls(0))),
-		harmed("replies break off in the middle", between(faultMidReply, .5), tail(markFault, markEnd), seen(slowCalls(0))),
-		harmed("Redis swallows everything", between(faultHang, 1), tail(markFault, markEnd)),
+		harmed("5 % of calls over budget", between(faultSlow, .05), tail(markFault, markEnd), slowCalls()),
+		harmed("20 % of calls over budget", between(faultSlow, .20), tail(markFault, markEnd), slowCalls()),
+		harmed("45 % of calls over budget", between(faultSlow, .45), tail(markFault, markEnd), slowCalls()),
+		harmed("replies break off in the middle", between(faultMidReply, .5), tail(markFault, markEnd), slowCalls()),
+		harmed("Redis swallows everything", between(faultHang, 1), tail(markFault, markEnd), slowCalls()),
 		harmed("Redis refuses connections", refuse, tail(markFault, markEnd)),
 	}
 }

@@ -17,8 +17,6 @@ func newClock() clock { return clock{time.Now()} }
 
 func (c clock) now() time.Duration { return time.Since(c.epoch) }
 
-func (c clock) at(t time.Time) time.Duration { return t.Sub(c.epoch) }
-
 // upstream answers every request and writes down when it came: what arrives here
 // was admitted. A path is a series.
 type upstream struct {
