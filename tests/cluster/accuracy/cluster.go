@@ -37,10 +37,29 @@ type stage struct {
 	gossip  *gossip            // nil: the nodes reach each other directly
 }
 
-// mark is a moment of a run and what the nodes' metrics were.
+// mark is a moment of a run and what each node's metrics were.
 type mark struct {
-	at      time.Duration
-	metrics harness.Samples
+	at    time.Duration
+	nodes []harness.Samples
+}
+
+// sum adds up a series over all nodes.
+func (m mark) sum(name string, labels ...string) float64 {
+	var sum float64
+	for _, samples := range m.nodes {
+		sum += samples.Sum(name, labels...)
+	}
+	return sum
+}
+
+// overBudget is how many checks took longer than budget and spare time, and how
+// many there were.
+func (m mark) overBudget() (late, all float64) {
+	for _, samples := range m.nodes {
+		l, a := samples.Above("gateway_limiter_check_seconds", "0.012")
+		late, all = late+l, all+a
+	}
+	return late, all
 }
 
 // newStage brings everything up that the scenario needs and returns when it is
@@ -105,18 +124,12 @@ func (st *stage) note(name string) {
 	if name == "" {
 		return
 	}
-	metrics := st.metrics()
-	st.marks[name] = mark{at: st.clock.now(), metrics: metrics}
-}
-
-// metrics are the samples of all nodes in one list.
-func (st *stage) metrics() harness.Samples {
-	st.tb.Helper()
-	var all harness.Samples
+	var m mark
 	for _, g := range st.nodes {
-		all = append(all, g.Metrics()...)
+		m.nodes = append(m.nodes, g.Metrics())
 	}
-	return all
+	m.at = st.clock.now()
+	st.marks[name] = m
 }
 
 // restart stops a node as a deployment does and starts it anew.

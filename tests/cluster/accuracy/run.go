@@ -86,6 +86,18 @@ func (r *run) span(from, to string) (first, last time.Duration) {
 	return r.marks[from].at, r.marks[to].at
 }
 
+// returned reports whether every node came back to Redis, be it for a moment.
+func (r *run) returned() bool {
+	const switches, back = "gateway_limiter_mode_switches_total", `to="redis"`
+	up, end := r.marks[markUp].nodes, r.marks[markEnd].nodes
+	for i := range end {
+		if end[i].Sum(switches, back) <= up[i].Sum(switches, back) {
+			return false
+		}
+	}
+	return true // rivals, of which there are no metrics, never left
+}
+
 // invalid says why nothing can be told from the run, empty if something can.
 func (r *run) invalid() string {
 	switch {

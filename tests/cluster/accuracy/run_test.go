@@ -3,6 +3,8 @@ package accuracy
 import (
 	"testing"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // A judge that convicts nobody is worth nothing: without Redis, who fails open is
@@ -36,4 +38,25 @@ func TestRunWithoutAnswersIsInvalid(t *testing.T) {
 	if why := r.invalid(); why != "" {
 		t.Errorf("a run where 1 of 100 requests had no answer does not count: %s", why)
 	}
+}
+
+// Recovery is judged only if every node took part in it.
+func TestReturnedNeedsEveryNode(t *testing.T) {
+	switched := func(times ...string) mark {
+		var m mark
+		for _, n := range times {
+			m.nodes = append(m.nodes, harness.ParseMetrics(`gateway_limiter_mode_switches_total{to="redis"} `+n))
+		}
+		return m
+	}
+	f := func(want bool, up, end mark) {
+		t.Helper()
+		r := run{marks: map[string]mark{markUp: up, markEnd: end}}
+		if got := r.returned(); got != want {
+			t.Errorf("got %t, want %t", got, want)
+		}
+	}
+	f(true, switched("0", "1", "0"), switched("1", "2", "3"))
+	f(false, switched("0", "1", "0"), switched("3", "1", "1"))
+	f(true, mark{}, mark{})
 }

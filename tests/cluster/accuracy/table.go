@@ -71,9 +71,11 @@ func (r *run) doubt(c check, got reading) string {
 	switch {
 	case got.reason != "":
 		return got.reason
+	case c.firm && c.judge(got) == missed:
+		return ""
 	case r.invalid() != "":
 		return r.invalid()
-	case c.judge(got) == missed && !c.firm && r.noise.busy > busyLimit:
+	case c.judge(got) == missed && r.noise.busy > busyLimit:
 		return r.noise.tooBusy()
 	default:
 		return ""

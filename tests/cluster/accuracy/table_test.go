@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // steadyRun is a run of 5 s that offered its load and admitted n requests.
@@ -34,7 +36,7 @@ func TestLinesAreJudged(t *testing.T) {
 	late.tally.late = 103
 	f(invalid, late)
 	broken := steadyRun(6000, .5, serverErrors())
-	broken.tally.failed = 1
+	broken.tally.failed, broken.tally.late = 1, 1000
 	f(missed, broken)
 	silent := steadyRun(6000, .5, serverErrors())
 	silent.tally.lost = 51
@@ -61,8 +63,8 @@ func TestTailNeedsTimersOnTime(t *testing.T) {
 		r := steadyRun(0, 0, tail(markBegin, markEnd))
 		r.noise = n
 		r.marks = map[string]mark{
-			markBegin: {metrics: histogram(0, 0)},
-			markEnd:   {metrics: histogram(1000, 995)},
+			markBegin: {nodes: []harness.Samples{histogram(0, 0)}},
+			markEnd:   {nodes: []harness.Samples{histogram(600, 600), histogram(400, 395)}},
 		}
 		if got := r.lines()[0]; got.outcome != want {
 			t.Errorf("got %v, want %s", got, want)
