@@ -94,7 +94,7 @@ func admittedOver(bursts int, lo, hi float64) check {
 func admittedBetween(from, to string, lo, hi float64) check {
 	what := fmt.Sprintf("admitted / (R·t), %s to %s", from, to)
 	return judged(what, lo, hi, func(r *run) reading {
-		first, last := r.span(from, to)
+		first, last := r.moments(from, to)
 		l := r.scenario.loads[0].limit
 		due := l.perSecond() * (last - first).Seconds() / float64(l.tokens())
 		return ratio(float64(len(within(r.admitted, first, last)))/due, "")
@@ -183,7 +183,7 @@ func tail(from, to string) check {
 // what R grants until every node has noticed.
 func switchDown(hi float64) check {
 	return judged("1 s excess at switch-down / (B + R·t_detect)", math.Inf(-1), hi, func(r *run) reading {
-		down, detected := r.span(markDown, markDetected)
+		down, detected := r.moments(markDown, markDetected)
 		l := r.scenario.loads[0].limit
 		over := excess(within(r.admitted, down-second, down+3*second), l.perSecond())
 		detect := detected - down
@@ -198,7 +198,7 @@ func recovery(hi float64) check {
 		if !r.returned() {
 			return reading{reason: "not every node came back to Redis"}
 		}
-		up, end := r.span(markUp, markEnd)
+		up, end := r.moments(markUp, markEnd)
 		l := r.scenario.loads[0].limit
 		over := excess(within(r.admitted, up-second, end), l.perSecond())
 		return ratio(over/float64(l.burst), fmt.Sprintf(" (%.0f)", over))

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	streamWorkers = 64                     // connections of one load to one node at most
+	streamWorkers = 64                     // connections of one load to one node at most,
+	patientFor    = time.Second / 10       // and as many as a stall this long needs
 	answerLimit   = 12 * time.Second       // beyond any stall a rival is to be seen with
 	onTime        = 200 * time.Millisecond // a request that cannot leave by then is not sent
 	leastOffered  = 0.98                   // of the requests, for a run to be valid
@@ -78,7 +79,7 @@ func (l load) run(c clock, nodes []string, from, to time.Duration) tally {
 		s := newStream(l, i, from, to)
 		s.clock = c
 		s.nodes = append(slices.Clone(nodes[i:]), nodes[:i]...)
-		for range streamWorkers {
+		for range s.workers() {
 			workers.Go(func() {
 				one := s.work()
 				mu.Lock()
@@ -116,6 +117,8 @@ func newStream(l load, node int, from, to time.Duration) *stream {
 		turns: rand.New(rand.NewPCG(uint64(l.rate), uint64(node))),
 	}
 }
+
+func (s *stream) workers() int { return max(4, min(streamWorkers, int(patientFor/s.gap))) }
 
 // next returns when the next request leaves and for whom.
 func (s *stream) next() (due time.Duration, turn int, more bool) {

@@ -24,7 +24,7 @@ const (
 )
 
 // decider decides on the requests of one node. Safe for concurrent use.
-type decider func(ctx context.Context, key string) verdict
+type decider func(key string) verdict
 
 // policy makes the decider of one node: how others do what the gateway does.
 type policy func(tb testing.TB, st *stage, l limit) decider
@@ -42,7 +42,7 @@ func startRivals(tb testing.TB, st *stage, s scenario) {
 		forward := &fasthttp.HostClient{Addr: st.upstream.addr, MaxConns: 2 * streamWorkers}
 		serve(tb, ln, func(ctx *fasthttp.RequestCtx) {
 			_, key, _ := strings.Cut(string(ctx.Path()[1:]), "/")
-			switch decide(ctx, key) {
+			switch decide(key) {
 			case deny:
 				ctx.SetStatusCode(fasthttp.StatusTooManyRequests)
 			case broken:
@@ -88,10 +88,10 @@ func rateLimit(l limit) redis_rate.Limit {
 // sequential asks for three buckets one after the other, and breaks with Redis.
 func sequential(tb testing.TB, st *stage, l limit) decider {
 	limiter := redis_rate.NewLimiter(plainClient(tb, st.redis.addr))
-	return func(ctx context.Context, key string) verdict {
+	return func(key string) verdict {
 		keys, limits := threeBuckets(l, key)
 		for i := range keys {
-			if v := judge(limiter.Allow(ctx, keys[i], limits[i])); v != admit {
+			if v := judge(limiter.Allow(context.Background(), keys[i], limits[i])); v != admit {
 				return v
 			}
 		}
@@ -108,12 +108,12 @@ func pipelined(tb testing.TB, st *stage, l limit) decider {
 	}
 	tb.Cleanup(func() { _ = pipe.Close() })
 	limiter := redis_rate.NewLimiter(pipe)
-	return func(ctx context.Context, key string) verdict {
+	return func(key string) verdict {
 		keys, limits := threeBuckets(l, key)
 		var all [3]verdict
 		var asking sync.WaitGroup
 		for i := range keys {
-			asking.Go(func() { all[i] = judge(limiter.Allow(ctx, keys[i], limits[i])) })
+			asking.Go(func() { all[i] = judge(limiter.Allow(context.Background(), keys[i], limits[i])) })
 		}
 		asking.Wait()
 		return max(all[0], all[1], all[2])
@@ -154,8 +154,8 @@ func coldShare(tb testing.TB, st *stage, l limit) decider {
 // careful asks Redis for one bucket within the budget, or else the fallback.
 func careful(tb testing.TB, st *stage, l limit, fallback func() verdict) decider {
 	limiter := redis_rate.NewLimiter(carefulClient(tb, st.redis.addr))
-	return func(ctx context.Context, _ string) verdict {
-		ctx, cancel := context.WithTimeout(ctx, budget)
+	return func(string) verdict {
+		ctx, cancel := context.WithTimeout(context.Background(), budget)
 		defer cancel()
 		v := judge(limiter.Allow(ctx, l.name, rateLimit(l)))
 		if v == broken {

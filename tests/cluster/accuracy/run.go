@@ -22,7 +22,7 @@ type run struct {
 	others    tally             // of the other loads
 	admitted  []time.Duration   // of the judged limit, all clients, in order
 	clients   [][]time.Duration // the same, client by client
-	lasted    time.Duration     // from the first request sent to the last
+	lasted    time.Duration     // from the first request sent to the last sent or admitted
 	marks     map[string]mark
 	scripts   float64 // sent to Redis, by its own count; less than 0: it was not there to count
 	evictions float64
@@ -51,9 +51,7 @@ func play(tb testing.TB, binary harness.Binary, s scenario) run {
 	r.clients = st.upstream.admissions(s.loads[0].limit)
 	r.admitted = slices.Concat(r.clients...)
 	slices.Sort(r.admitted)
-	if n := len(r.tally.sent); n > 0 {
-		r.lasted = r.tally.sent[n-1] - r.tally.sent[0]
-	}
+	r.lasted = span(r.tally.sent, r.admitted)
 	return r
 }
 
@@ -81,9 +79,22 @@ func (st *stage) perform(s scenario) (judged, others tally) {
 	return tallies[0], others
 }
 
-// span returns the moments of two marks.
-func (r *run) span(from, to string) (first, last time.Duration) {
+// moments returns when two marks were.
+func (r *run) moments(from, to string) (first, last time.Duration) {
 	return r.marks[from].at, r.marks[to].at
+}
+
+// span is the time from the first request sent to the last one sent or admitted,
+// whichever is later: on its way a request may wait, and buckets fill meanwhile.
+func span(sent, admitted []time.Duration) time.Duration {
+	if len(sent) == 0 {
+		return 0
+	}
+	last := sent[len(sent)-1]
+	if n := len(admitted); n > 0 {
+		last = max(last, admitted[n-1])
+	}
+	return last - sent[0]
 }
 
 // returned reports whether every node came back to Redis, be it for a moment.
