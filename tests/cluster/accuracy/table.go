@@ -135,7 +135,7 @@ func (t *table) write(w io.Writer) error {
 	add("Machine: %s cores, shared by nodes, Redis, upstream and load; %s, Redis %s.\n", t.machine.cores, t.machine.golang, t.machine.redis)
 	add("Three nodes, one Redis, admissions counted at the upstream. R in tokens a second, B the burst, T the time of the load. " +
 		"A line marked – is shown beside, not judged. A miss on a machine more than 70 %% busy is INVALID: run it again on a quiet one.")
-	add("Loads are chosen so that nodes, Redis, upstream and generator together keep to 60 %% of two cores; the gateway's own took up to %.0f %% here.\n", 100*t.heaviest())
+	add("Loads are chosen so that nodes, Redis, upstream and generator together keep to 60 %% of two cores; the heaviest run took %.0f %% of the machine here.\n", 100*t.heaviest())
 	add("%d lines hold, %d missed, %d invalid, %d not built.\n", t.count(holds), t.count(missed), t.count(invalid), t.count(unbuilt))
 	add("| scenario | load | T | figure | promised | observed | verdict | own load / machine busy |")
 	add("|---|---|---|---|---|---|---|---|")
