@@ -1,5 +1,5 @@
 # Every command of the project. `make` alone lists them.
-# What a machine lacks (Docker, a C compiler, Node.js) is named last as NOT RUN by `make test`;
+# What a machine lacks (Docker, a C compiler, Node.js, redis-server) is named last as NOT RUN by `make test`;
 # with CI=true it is a failure. See tests/run.sh.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -41,6 +41,10 @@ test-integration: ## tests against real containers; fails without Docker
 .PHONY: load-check
 load-check: ## the k6 scripts against targets that must pass and must fail, on Node.js
 	@bash tests/run.sh load-check
+
+.PHONY: accuracy
+accuracy: ## admissions of real clusters under faults, counted at the upstream, into tests/cluster/accuracy/RESULTS.md
+	@bash tests/run.sh accuracy
 
 .PHONY: bench
 bench: ## all benchmarks (BENCHTIME=1s)

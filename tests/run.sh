@@ -5,6 +5,7 @@
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
+#   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
 #
@@ -29,15 +30,20 @@ have_cc() { # the race detector links C
 }
 have_docker() { command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1; }
 have_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
+have_redis() { command -v redis-server >/dev/null; }
 have_node() { command -v node >/dev/null && [[ $(node -p 'process.versions.node.split(".")[0]') -ge 18 ]]; }
 
 unit() {
-  local packages
+  local packages without=()
   mapfile -t packages < <(unit_packages)
+  if ! have_redis; then
+    without=(-skip '^TestAccuracy$')
+    not_run 'accuracy (no redis-server)'
+  fi
   if have_cc; then
-    try env CGO_ENABLED=1 go test -race -timeout 10m "${packages[@]}"
+    try env CGO_ENABLED=1 go test -race -timeout 10m "${without[@]}" "${packages[@]}"
   else
-    try go test -timeout 10m "${packages[@]}"
+    try go test -timeout 10m "${without[@]}" "${packages[@]}"
     not_run 'race detector (no C compiler)'
   fi
 }
@@ -59,10 +65,19 @@ load_check() {
   if have_node; then try node tests/load/check.mjs; else not_run 'load scripts (no Node.js 18 or newer)'; fi
 }
 
+accuracy() {
+  if ! have_redis; then
+    not_run 'accuracy (no redis-server)'
+    return
+  fi
+  try go test -count=1 -timeout 15m -v -run '^TestAccuracy$' ./tests/cluster/accuracy -args -full -results RESULTS.md
+}
+
 coverage() {
-  local packages
+  local packages without=()
   mapfile -t packages < <(unit_packages)
-  try go test -timeout 10m -coverpkg=./... -coverprofile=coverage.out "${packages[@]}"
+  have_redis || without=(-skip '^TestAccuracy$')
+  try go test -timeout 10m "${without[@]}" -coverpkg=./... -coverprofile=coverage.out "${packages[@]}"
   [[ $failed -eq 0 ]] || return
   go tool cover -html=coverage.out -o coverage.html
   go tool cover -func=coverage.out | tail -1
@@ -109,11 +124,12 @@ case ${1:-all} in
   unit) unit ;;
   integration) strict=true; integration ;;
   load-check) strict=true; load_check ;;
+  accuracy) strict=true; accuracy ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done
