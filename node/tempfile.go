@@ -58,9 +58,7 @@ func writeBeside(path string, name tempName, text []byte) (string, error) {
 		removeTemp(f.Name())
 		return "", fmt.Errorf("cannot write beside the configuration file: %w", err)
 	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		_ = os.Chown(f.Name(), int(owner.Uid), int(owner.Gid)) // only root can, and only root needs to
-	}
+	giveTo(f.Name(), info)
 	return f.Name(), nil
 }
 
