@@ -145,6 +145,7 @@ func (j *joiner) strangers(peers []netip.AddrPort) []string {
 
 // look returns the addresses behind the configured names.
 func (j *joiner) look(ctx context.Context) (peers []netip.AddrPort) {
+	all := true
 	for _, peer := range j.p.join {
 		if peer == "" {
 			continue
@@ -154,9 +155,27 @@ func (j *joiner) look(ctx context.Context) (peers []netip.AddrPort) {
 			return nil
 		}
 		j.note(peer, err)
+		all = all && err == nil
 		peers = append(peers, found...)
 	}
+	j.expect(peers, all)
 	return peers
+}
+
+// expect counts the nodes behind the configured names and this one. While a name
+// cannot be looked up the number may grow, but not shrink.
+func (j *joiner) expect(peers []netip.AddrPort, all bool) {
+	local, n := j.p.place.Load().local.now(), int64(1)
+	distinct := map[netip.AddrPort]bool{}
+	for _, at := range peers {
+		if !distinct[at] && !local.has(at) {
+			n++
+		}
+		distinct[at] = true
+	}
+	if all || n > j.p.expected.Load() {
+		j.p.expected.Store(n)
+	}
 }
 
 func (j *joiner) note(peer string, err error) {

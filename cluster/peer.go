@@ -64,6 +64,8 @@ type Peer struct {
 	mail    *mail
 	metrics *metrics
 
+	expected atomic.Int64 // nodes behind the configured names
+
 	base    context.Context // ends when Leave begins
 	stop    context.CancelFunc
 	over    chan struct{} // closed when Leave waits no longer
@@ -162,6 +164,11 @@ func (p *Peer) Members() []Member { return p.table.members() }
 
 // Size is the number of live members, at least 1. It costs one atomic load.
 func (p *Peer) Size() int { return p.table.size() }
+
+// Expected is the number of nodes behind [Config.Join], this one included, as
+// they were last looked up; 0 before the first lookup. It tells how large the
+// cluster ought to be to a node that finds nobody.
+func (p *Peer) Expected() int { return int(p.expected.Load()) }
 
 // HealthScore is 0 while this node keeps up with the gossip protocol, and up to
 // 7 the later it answers: then it is starved itself, and its suspicions of

@@ -310,6 +310,24 @@ func TestJoinSelf(t *testing.T) {
 	}
 }
 
+// A node that finds nobody knows how many it ought to find.
+func TestExpectedCountsWhoOughtToBeThere(t *testing.T) {
+	f := func(want int, join func(self string) []string) {
+		t.Helper()
+		p := start(t, options("one"))
+		p.join = join(p.Addr())
+		p.Join(t.Context())
+		if got := p.Expected(); p.Size() != 1 || got != want {
+			t.Errorf("join %v: size %d, expected %d; want 1 and %d", p.join, p.Size(), got, want)
+		}
+	}
+	f(3, func(string) []string { return []string{"127.0.0.1:1", "127.0.0.1:2"} })
+	f(3, func(self string) []string { return []string{self, "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:2"} })
+	f(2, func(string) []string { return []string{"127.0.0.1:1", "no-such-host.invalid:7946"} })
+	f(1, func(self string) []string { return []string{self} })
+	f(1, func(string) []string { return nil })
+}
+
 func TestLeaveWithoutTime(t *testing.T) {
 	peers, _, _ := trio(t)
 	ctx, cancel := context.WithCancel(t.Context())

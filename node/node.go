@@ -137,7 +137,7 @@ func New(opts Options) (_ *Node, err error) {
 	n.share = n.peer.Share("status", n.statuses) // must precede Join
 
 	n.limiter, err = limiter.New(limiter.Options{
-		Config: n.keyed(cfg), Size: n.peer.Size, Local: n.localOthers, OnMode: n.announceMode,
+		Config: n.keyed(cfg), Size: n.size, Local: n.localOthers, OnMode: n.announceMode,
 		Now: n.now, Log: n.logger, Registerer: n.registry,
 	})
 	if err != nil {

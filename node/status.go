@@ -49,6 +49,9 @@ func (n *Node) announceMode() {
 	}
 }
 
+// size is how many members the cluster has, or ought to have by its addresses.
+func (n *Node) size() int { return max(n.peer.Size(), n.peer.Expected()) }
+
 // localOthers counts the other live members that limit locally.
 func (n *Node) localOthers() (count int) {
 	for name, s := range n.liveStatuses() {
