@@ -11,6 +11,11 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
+// stateAge is how old a client's map of a Redis Cluster may be. Where a dead
+// master's buckets went nobody tells unasked, and the client's own interval is a
+// minute.
+const stateAge = time.Second
+
 // dialTimeout is also what a connection may take to say hello, in the
 // background.
 const dialTimeout = 100 * time.Millisecond
@@ -92,6 +97,7 @@ func encrypted(dial dialFunc, cfg *tls.Config) dialFunc {
 func clusterOptions(o *redis.UniversalOptions) *redis.ClusterOptions {
 	c := o.Cluster()
 	c.MaxRedirects = 3
+	c.ClusterStateReloadInterval = stateAge
 	c.MinRetryBackoff, c.MaxRetryBackoff = time.Millisecond, 2*time.Millisecond
 	return c
 }

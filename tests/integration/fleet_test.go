@@ -56,6 +56,16 @@ func (f *fleet) connect(change func(*redis.Options)) {
 	}
 }
 
+// role is master or slave, or nothing where process i does not answer.
+func (f *fleet) role(i int) string {
+	parts, err := f.clients[i].Do(f.t.Context(), "role").Slice()
+	if err != nil || len(parts) == 0 {
+		return ""
+	}
+	name, _ := parts[0].(string)
+	return name
+}
+
 // addrs are those of the processes from one place to before another.
 func (f *fleet) addrs(from, to int) (all []string) {
 	for _, port := range f.ports[from:to] {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func newNode(t *testing.T, c limiter.Config, change func(*limiter.Options)) *nod
 	checkNothingLeft(t)
 	c.KeyPrefix = "test"
 	n := &node{t: t, registry: prometheus.NewRegistry()}
-	o := limiter.Options{Config: c, Registerer: n.registry, Log: zerolog.New(&n.log)}
+	o := limiter.Options{Config: c, Registerer: n.registry, Log: zerolog.New(&n.log).With().Timestamp().Logger()}
 	if change != nil {
 		change(&o)
 	}
@@ -68,9 +69,7 @@ func checkNothingLeft(t *testing.T) {
 }
 
 // metric sums the samples of a name with all of the labels.
-func (n *node) metric(name string, labels ...string) float64 { return n.metrics().Sum(name, labels...) }
-
-func (n *node) metrics() harness.Samples {
+func (n *node) metric(name string, labels ...string) float64 {
 	n.t.Helper()
 	families, err := n.registry.Gather()
 	if err != nil {
@@ -82,7 +81,7 @@ func (n *node) metrics() harness.Samples {
 			n.t.Fatalf("cannot write metrics: %v", err)
 		}
 	}
-	return harness.ParseMetrics(text.String())
+	return harness.ParseMetrics(text.String()).Sum(name, labels...)
 }
 
 // waitForMode waits until the limiter decides by Redis or by itself.
@@ -126,6 +125,9 @@ func perSecond(id string, rate, burst int) *limiter.Limit {
 type traffic struct {
 	passed, checks, local atomic.Int64
 	stop                  func() // ends the load and waits for it
+
+	mu   sync.Mutex
+	took []time.Duration
 }
 
 // load runs checks on every node until it is stopped, some at once, with a pause
@@ -143,14 +145,7 @@ func load(t *testing.T, pause time.Duration, nodes []*node, b ...limiter.Bucket)
 						return
 					case <-time.After(pause):
 					}
-					d := n.Check(t.Context(), b)
-					got.checks.Add(1)
-					if d.Source == limiter.SourceLocal {
-						got.local.Add(1)
-					}
-					if d.Allowed {
-						got.passed.Add(1)
-					}
+					got.count(n.Check(t.Context(), b))
 				}
 			})
 		}
@@ -158,6 +153,36 @@ func load(t *testing.T, pause time.Duration, nodes []*node, b ...limiter.Bucket)
 	got.stop = sync.OnceFunc(func() { close(end); all.Wait() })
 	t.Cleanup(got.stop)
 	return got
+}
+
+func (g *traffic) count(d limiter.Decision) {
+	g.checks.Add(1)
+	if d.Source == limiter.SourceLocal {
+		g.local.Add(1)
+	}
+	if d.Allowed {
+		g.passed.Add(1)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.took = append(g.took, d.Took)
+}
+
+// checkBudget fails the test if more checks than one in a thousand outlast the
+// budget, or more than the machine itself explains.
+func (g *traffic) checkBudget(t *testing.T, budget time.Duration, noise float64) {
+	t.Helper()
+	late, all := 0, float64(len(g.took))
+	for _, took := range g.took {
+		if took > budget+spare {
+			late++
+		}
+	}
+	most := max(1, all*(0.001+2*noise))
+	t.Logf("%d of %v checks took more than %s; the machine is late in %.2f %% of plain waits", late, all, budget+spare, 100*noise)
+	if float64(late) > most || late > 0 && slices.Max(g.took) > budget+time.Second {
+		t.Errorf("%d of %v checks took more than %s, the slowest %s; want at most %.1f", late, all, budget+spare, slices.Max(g.took), most)
+	}
 }
 
 // lines is a log in memory.

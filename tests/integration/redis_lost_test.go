@@ -34,7 +34,7 @@ func TestRedisKilledUnderLoad(t *testing.T) {
 	nodes := gateway.StartCluster(t, 2, limited(redis, up))
 	waitForRedis(t, nodes...)
 
-	stopNoise := measureNoise(t)
+	stopNoise := measureNoise(t, budget)
 	load := harness.Load{URLs: urls("/limited/x", nodes), Count: 2400, Rate: 200}
 	got := during(t.Context(), load, func() {
 		harness.Eventually(t, 10*time.Second, "admitted requests", func() bool { return up.Count() > 2*burst })
@@ -57,7 +57,7 @@ func TestRedisKilledUnderLoad(t *testing.T) {
 	checkOutage(t, nodes, float64(up.Count()), burst, rate*got.Span().Seconds())
 	noise := stopNoise()
 	for _, g := range nodes {
-		checkBudget(t, g.Addr, g.Metrics(), noise)
+		checkBudget(t, g, noise)
 		if !g.Logged("limiter: redis lost") || !g.Logged("limiter: redis back") {
 			t.Errorf("%s did not log that Redis was lost and came back", g.Addr)
 		}
@@ -88,7 +88,7 @@ const (
 // measureNoise measures the machine itself while a test runs: how large a part of
 // plain waits of one budget ends more than the spare time late. What it starts
 // ends with the function it returns.
-func measureNoise(t *testing.T) func() float64 {
+func measureNoise(t *testing.T, budget time.Duration) func() float64 {
 	ctx, stop := context.WithCancel(t.Context())
 	var all, late float64
 	var waiting sync.WaitGroup
@@ -113,13 +113,13 @@ func measureNoise(t *testing.T) func() float64 {
 // spare time. On a machine that is late by itself, as many more may be late as
 // plain waits are, twice over: a check passes the scheduler on its way to Redis
 // and back.
-func checkBudget(t *testing.T, name string, m harness.Samples, noise float64) {
+func checkBudget(t *testing.T, g *harness.Gateway, noise float64) {
 	t.Helper()
-	above, all := m.Above("gateway_limiter_check_seconds", "0.012")
+	above, all := g.Metrics().Above("gateway_limiter_check_seconds", "0.012")
 	most := max(1, all*(0.001+2*noise))
-	t.Logf("%s: %v of %v checks took more than 12 ms; the machine is late in %.2f %% of plain waits", name, above, all, 100*noise)
+	t.Logf("%s: %v of %v checks took more than 12 ms; the machine is late in %.2f %% of plain waits", g.Addr, above, all, 100*noise)
 	if all < 1000 || above > most {
-		t.Errorf("%s: %v of %v checks took more than 12 ms, want at least 1,000 checks and at most %.1f so late", name, above, all, most)
+		t.Errorf("%s: %v of %v checks took more than 12 ms, want at least 1,000 checks and at most %.1f so late", g.Addr, above, all, most)
 	}
 }
 
