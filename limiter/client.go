@@ -32,7 +32,7 @@ func newClient(cfg Config, dial dialFunc) (redis.UniversalClient, error) {
 	}
 	switch cfg.Mode {
 	case ModeSentinel:
-		return redis.NewFailoverClient(o.Failover()), nil
+		return redis.NewFailoverClient(failoverOptions(o)), nil
 	case ModeCluster:
 		return redis.NewClusterClient(clusterOptions(o)), nil
 	default:
@@ -90,6 +90,15 @@ func encrypted(dial dialFunc, cfg *tls.Config) dialFunc {
 		}
 		return tls.Client(conn, own), nil
 	}
+}
+
+// failoverOptions leave one attempt to connect the time to find out, twice, that
+// the sentinel asked last does not answer, to ask all of them, and to dial the
+// master. With less the client would not leave a sentinel that hangs.
+func failoverOptions(o *redis.UniversalOptions) *redis.FailoverOptions {
+	f := o.Failover()
+	f.DialTimeout = 5 * f.ReadTimeout
+	return f
 }
 
 // clusterOptions lets a moved bucket be followed: the server that says so has
