@@ -293,3 +293,16 @@ func TestCheckAfterClose(t *testing.T) {
 		t.Errorf("got %+v, want allowed locally", d)
 	}
 }
+
+// A connection that Redis refuses is no answer: else the probe would succeed and
+// debts count as paid.
+func TestWrongPasswordIsNoAnswer(t *testing.T) {
+	s := newServer(t)
+	s.RequireAuth("right")
+	l := newQuiet(t, s, func(o *Options) { o.Config.Password = "wrong" })
+	for range 2 {
+		if err := l.remote.probe(t.Context()); err == nil || isTimeout(err) {
+			t.Errorf("the probe says %v, want that the password is wrong", err)
+		}
+	}
+}

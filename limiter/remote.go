@@ -118,7 +118,14 @@ func (r *remote) exec(ctx context.Context, calls []call) {
 		_ = pipe.Process(ctx, c) // queues only
 	}
 	r.metrics.writes.Inc()
-	_, _ = pipe.Exec(ctx) // each call has its own error
+	_, err := pipe.Exec(ctx)
+	for _, c := range calls {
+		// Where a new connection was refused, as for a wrong password, the client
+		// gives the calls neither a reply nor the error.
+		if err != nil && c.Err() == nil && c.Val() == nil {
+			c.SetErr(err)
+		}
+	}
 }
 
 // repeat sends again, with the script, what found it missing. Such a call was
