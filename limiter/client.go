@@ -11,6 +11,11 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
+// stateAge is how old a client's map of a Redis Cluster may be. Where a dead
+// master's buckets went nobody tells unasked, and the client's own interval is a
+// minute.
+const stateAge = time.Second
+
 // dialTimeout is also what a connection may take to say hello, in the
 // background.
 const dialTimeout = 100 * time.Millisecond
@@ -27,7 +32,7 @@ func newClient(cfg Config, dial dialFunc) (redis.UniversalClient, error) {
 	}
 	switch cfg.Mode {
 	case ModeSentinel:
-		return redis.NewFailoverClient(o.Failover()), nil
+		return redis.NewFailoverClient(failoverOptions(o)), nil
 	case ModeCluster:
 		return redis.NewClusterClient(clusterOptions(o)), nil
 	default:
@@ -87,11 +92,21 @@ func encrypted(dial dialFunc, cfg *tls.Config) dialFunc {
 	}
 }
 
+// failoverOptions leave one attempt to connect the time to find out, twice, that
+// the sentinel asked last does not answer, to ask all of them, and to dial the
+// master. With less the client would not leave a sentinel that hangs.
+func failoverOptions(o *redis.UniversalOptions) *redis.FailoverOptions {
+	f := o.Failover()
+	f.DialTimeout = 5 * f.ReadTimeout
+	return f
+}
+
 // clusterOptions lets a moved bucket be followed: the server that says so has
 // not charged it. Whether anything may be sent twice is up to the calls.
 func clusterOptions(o *redis.UniversalOptions) *redis.ClusterOptions {
 	c := o.Cluster()
 	c.MaxRedirects = 3
+	c.ClusterStateReloadInterval = stateAge
 	c.MinRetryBackoff, c.MaxRetryBackoff = time.Millisecond, 2*time.Millisecond
 	return c
 }

@@ -293,3 +293,37 @@ func TestCheckAfterClose(t *testing.T) {
 		t.Errorf("got %+v, want allowed locally", d)
 	}
 }
+
+// A connection that Redis refuses is no answer: else the probe would succeed and
+// debts count as paid.
+func TestWrongPasswordIsNoAnswer(t *testing.T) {
+	s := newServer(t)
+	s.RequireAuth("right")
+	l := newQuiet(t, s, func(o *Options) { o.Config.Password = "wrong" })
+	for range 2 {
+		if err := l.remote.probe(t.Context()); err == nil || isTimeout(err) {
+			t.Errorf("the probe says %v, want that the password is wrong", err)
+		}
+	}
+}
+
+// What does not heal by itself is told once an outage, and without the password.
+func TestCauseIsTold(t *testing.T) {
+	s := miniredis.RunT(t)
+	s.RequireAuth("right-password")
+	logged := &lines{}
+	l := newTest(t, func(o *Options) {
+		on(s.Addr())(o)
+		o.Config.Password = "wrong-password"
+		o.Log = zerolog.New(logged)
+		o.Rand = func() float64 { return 0 }
+	})
+	b := Bucket{Limit: perSecond("r", ScopeUser, 1, 100), Key: "ann"}
+	admitted(t, l, 2*breakerFailures, b)
+	waitFor(t, func() bool { return strings.Contains(logged.String(), "limiter: cannot use redis") })
+	s.RequireAuth("wrong-password")
+	waitFor(t, func() bool { return l.Mode() == ModeRedis })
+	if text := logged.String(); strings.Count(text, "WRONGPASS") != 1 || strings.Contains(text, "wrong-password") {
+		t.Errorf("the log holds:\n%s", text)
+	}
+}

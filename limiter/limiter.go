@@ -64,8 +64,9 @@ type Limiter struct {
 	breaker  *breaker // closed for good without Redis
 	remote   *remote  // nil without Redis
 	batcher  *batcher
-	settling atomic.Bool // Redis is lost, or back and does not know all yet
-	warned   atomic.Bool
+	settling atomic.Bool     // Redis is lost, or back and does not know all yet
+	warned   atomic.Bool     // that Redis may evict
+	told     atomic.Bool     // why Redis is lost, this time
 	ctx      context.Context // of the background work
 	stop     context.CancelFunc
 	running  sync.WaitGroup
@@ -148,7 +149,7 @@ func (l *Limiter) start() {
 	}
 	l.batcher.start(l.ctx)
 	p := &prober{
-		breaker: l.breaker, probe: l.remote.probe, warm: l.warm, onClose: l.back, now: l.elapsed,
+		breaker: l.breaker, probe: l.probe, warm: l.warm, onClose: l.back, now: l.elapsed,
 	}
 	l.running.Go(func() { p.run(l.ctx) })
 	l.running.Go(func() { l.sweep(l.ctx) })
@@ -204,9 +205,21 @@ func (l *Limiter) back(ctx context.Context) {
 	if !l.breaker.closed() {
 		return // lost once more meanwhile
 	}
+	l.told.Store(false)
 	l.metrics.toRedis.Inc()
 	l.log.Info().Msg("limiter: redis back")
 	l.onMode()
+}
+
+// probe asks Redis, and tells once an outage what is wrong with it: a refused
+// password or certificate does not heal by itself. That nothing came in time is
+// told by the outage.
+func (l *Limiter) probe(ctx context.Context) error {
+	err := l.remote.probe(ctx)
+	if err != nil && !isTimeout(err) && ctx.Err() == nil && !l.breaker.closed() && !l.told.Swap(true) {
+		l.log.Warn().Err(err).Msg("limiter: cannot use redis")
+	}
+	return err
 }
 
 // warm makes the connections ready, and warns once of a Redis that may throw

@@ -118,7 +118,14 @@ func (r *remote) exec(ctx context.Context, calls []call) {
 		_ = pipe.Process(ctx, c) // queues only
 	}
 	r.metrics.writes.Inc()
-	_, _ = pipe.Exec(ctx) // each call has its own error
+	_, err := pipe.Exec(ctx)
+	for _, c := range calls {
+		// Where a new connection was refused, as for a wrong password, the client
+		// gives the calls neither a reply nor the error.
+		if err != nil && c.Err() == nil && c.Val() == nil {
+			c.SetErr(err)
+		}
+	}
 }
 
 // repeat sends again, with the script, what found it missing. Such a call was
@@ -138,15 +145,24 @@ func (r *remote) repeat(ctx context.Context, calls []call) {
 }
 
 // probe runs the script on a bucket of its own, which proves all a check needs:
-// that Redis answers in time, has the script and takes writes.
+// that Redis answers in time, has the script and takes writes. Of several servers
+// all must answer, or the limiter would return to a Cluster whose other buckets
+// are still missing, and lose it again at once.
 func (r *remote) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.budget)
 	defer cancel()
+	if all, ok := r.client.(*redis.ClusterClient); ok {
+		if err := all.ForEachMaster(ctx, ping); err != nil {
+			return err
+		}
+	}
 	calls := []call{r.posting(ctx, post{key: r.canary.prefix, rule: r.canary, tokens: 1})}
 	r.exec(ctx, calls)
 	r.repeat(ctx, calls)
 	return calls[0].Err()
 }
+
+func ping(ctx context.Context, server *redis.Client) error { return server.Ping(ctx).Err() }
 
 // warm says hello on as many connections as there are workers, and leaves the
 // script in Redis. It fails silently: checks find out for themselves.

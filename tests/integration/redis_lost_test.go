@@ -34,7 +34,7 @@ func TestRedisKilledUnderLoad(t *testing.T) {
 	nodes := gateway.StartCluster(t, 2, limited(redis, up))
 	waitForRedis(t, nodes...)
 
-	stopNoise := measureNoise(t)
+	stopNoise := measureNoise(t, budget)
 	load := harness.Load{URLs: urls("/limited/x", nodes), Count: 2400, Rate: 200}
 	got := during(t.Context(), load, func() {
 		harness.Eventually(t, 10*time.Second, "admitted requests", func() bool { return up.Count() > 2*burst })
@@ -88,7 +88,7 @@ const (
 // measureNoise measures the machine itself while a test runs: how large a part of
 // plain waits of one budget ends more than the spare time late. What it starts
 // ends with the function it returns.
-func measureNoise(t *testing.T) func() float64 {
+func measureNoise(t *testing.T, budget time.Duration) func() float64 {
 	ctx, stop := context.WithCancel(t.Context())
 	var all, late float64
 	var waiting sync.WaitGroup

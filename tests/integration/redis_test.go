@@ -39,6 +39,23 @@ type server struct {
 
 func newRedis(t *testing.T) *server {
 	t.Helper()
+	port := harness.Ports(t, 1)[0]
+	c, docker := runRedis(t, map[string]int{redisPort: port},
+		testcontainers.WithCmd("redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no"),
+		testcontainers.WithWaitStrategy(wait.ForLog("Ready to accept connections")))
+	s := &server{Addr: address(port), t: t, container: c, docker: docker}
+	s.Client = redis.NewClient(&redis.Options{Addr: s.Addr})
+	t.Cleanup(func() { _ = s.Client.Close() })
+	if err := s.Client.Ping(t.Context()).Err(); err != nil {
+		t.Fatalf("cannot ask Redis: %v", err)
+	}
+	return s
+}
+
+// runRedis starts a container that is removed with the test. Its ports are found
+// on 127.0.0.1 where the map says.
+func runRedis(t *testing.T, ports map[string]int, options ...testcontainers.ContainerCustomizer) (*testcontainers.DockerContainer, *testcontainers.DockerClient) {
+	t.Helper()
 	// Every container is removed by its test; the reaper would be one image more.
 	if os.Getenv("TESTCONTAINERS_RYUK_DISABLED") == "" {
 		t.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -47,30 +64,27 @@ func newRedis(t *testing.T) *server {
 	if err != nil {
 		t.Fatalf("cannot reach Docker: %v", err)
 	}
-	port := harness.Ports(t, 1)[0]
-	c, err := testcontainers.Run(t.Context(), redisImage,
+	var exposed []string
+	bindings := network.PortMap{}
+	for inside, outside := range ports {
+		exposed = append(exposed, inside)
+		bindings[network.MustParsePort(inside)] = []network.PortBinding{
+			{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(outside)},
+		}
+	}
+	c, err := testcontainers.Run(t.Context(), redisImage, append(options,
 		testcontainers.WithLogger(log.TestLogger(t)),
-		testcontainers.WithCmd("redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no"),
-		testcontainers.WithExposedPorts(redisPort),
-		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
-			h.PortBindings = network.PortMap{network.MustParsePort(redisPort): {
-				{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(port)},
-			}}
-		}),
-		testcontainers.WithWaitStrategy(wait.ForLog("Ready to accept connections")),
-	)
+		testcontainers.WithExposedPorts(exposed...),
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.PortBindings = bindings }),
+	)...)
 	testcontainers.CleanupContainer(t, c)
 	if err != nil {
 		t.Fatalf("cannot start %s: %v", redisImage, err)
 	}
-	s := &server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), t: t, container: c, docker: docker}
-	s.Client = redis.NewClient(&redis.Options{Addr: s.Addr})
-	t.Cleanup(func() { _ = s.Client.Close() })
-	if err := s.Client.Ping(t.Context()).Err(); err != nil {
-		t.Fatalf("cannot ask Redis: %v", err)
-	}
-	return s
+	return c, docker
 }
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // do runs an operation on the container and fails the test if it fails.
 func (s *server) do(what string, op func(ctx context.Context, id string) error) {
@@ -117,9 +131,15 @@ func (s *server) Unpause() {
 // Scripts returns how often Redis ran a script, by its own count.
 func (s *server) Scripts() int {
 	s.t.Helper()
-	info, err := s.Client.Info(context.Background(), "commandstats").Result()
+	return scripts(s.t, s.Client)
+}
+
+// scripts returns how often the server ran a script.
+func scripts(t *testing.T, client *redis.Client) int {
+	t.Helper()
+	info, err := client.Info(context.Background(), "commandstats").Result()
 	if err != nil {
-		s.t.Fatalf("cannot ask Redis for its counts: %v", err)
+		t.Fatalf("cannot ask Redis for its counts: %v", err)
 	}
 	found := regexp.MustCompile(`cmdstat_evalsha:calls=(\d+)`).FindStringSubmatch(info)
 	if found == nil {
@@ -127,7 +147,7 @@ func (s *server) Scripts() int {
 	}
 	n, err := strconv.Atoi(found[1])
 	if err != nil {
-		s.t.Fatal(fmt.Errorf("cannot read %q: %w", found[0], err))
+		t.Fatal(fmt.Errorf("cannot read %q: %w", found[0], err))
 	}
 	return n
 }
