@@ -174,6 +174,8 @@ func (b *Backends) Upstream(c UpstreamConfig) *Upstream {
 	return u
 }
 
+// target returns the state of an upstream. What is new begins with the breaker
+// that the route asks for, until [Backends.Retain] has looked at all routes.
 func (b *Backends) target(addr address, c UpstreamConfig) *target {
 	key := addr.key()
 	if addr.tls {
@@ -192,10 +194,10 @@ func (b *Backends) target(addr address, c UpstreamConfig) *target {
 	return t
 }
 
-// Retain puts in force what the given upstreams say about connections, health
-// checks and breakers, and forgets everything that none of them uses: series are
-// removed and idle connections closed. Requests under way on a forgotten upstream
-// still finish.
+// Retain puts in force what the given upstreams say about breakers, connections
+// and health checks, and forgets everything that none of them uses: series are removed and
+// idle connections closed. Requests under way on a forgotten upstream still
+// finish.
 func (b *Backends) Retain(in []*Upstream) {
 	keep := make(map[*target]settings, len(in))
 	for _, u := range in {
@@ -206,7 +208,6 @@ func (b *Backends) Retain(in []*Upstream) {
 			}
 			s.heedRoute(u.config, m.address)
 			keep[m.target] = s
-			m.target.configure(u.config.Breaker)
 		}
 	}
 	var gone []*target

@@ -37,7 +37,7 @@ func (t *target) newBreaker(backend string) *breaker.Breaker {
 		moves[s] = t.b.metrics.transitions.WithLabelValues(backend, breaker.State(s).String())
 	}
 	return t.b.breakers.Add(breaker.Backend{
-		Name: backend, Upstream: t.name, Config: *t.breaker.Load(),
+		Name: backend, Upstream: t.name, Config: t.settings.breaker,
 		Notify: func(c breaker.Change) {
 			state.Set(gaugeOf(c.To))
 			moves[c.To].Inc()

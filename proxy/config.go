@@ -34,10 +34,9 @@ type UpstreamConfig struct {
 	// streamed and of a WebSocket. Nothing else bounds how long these last.
 	IdleTimeoutMS int         `yaml:"idle_timeout_ms"`
 	Retry         RetryConfig `yaml:"retry"`
-	// Breaker must be the same wherever an upstream is named.
-	Breaker breaker.Config `yaml:"breaker"`
-	// Connections and HealthCheck belong to the upstream: where several routes
-	// name it, those that leave them out share those of the one that does not.
+	// Breaker, Connections and HealthCheck belong to the upstream: where several
+	// routes name it, those that leave them out share those of the one that does not.
+	Breaker        *breaker.Config    `yaml:"breaker"`
 	Connections    *ConnectionsConfig `yaml:"connections"`
 	HealthCheck    *HealthCheckConfig `yaml:"health_check"`
 	RequestHeaders HeaderRules        `yaml:"request_headers"`
@@ -120,7 +119,6 @@ func DefaultUpstreamConfig() UpstreamConfig {
 			Methods:  []string{"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"},
 			Statuses: []int{fasthttp.StatusBadGateway, fasthttp.StatusServiceUnavailable, fasthttp.StatusGatewayTimeout},
 		},
-		Breaker: breaker.DefaultConfig(),
 	}
 }
 
@@ -133,7 +131,7 @@ func (c UpstreamConfig) Validate() error {
 		checkRange("timeout_ms", c.TimeoutMS, 1, maxTimeoutMS),
 		checkRange("idle_timeout_ms", c.IdleTimeoutMS, 1, 24*maxTimeoutMS),
 		c.Retry.validate(),
-		under("breaker", c.Breaker.Validate()),
+		c.checkBreaker(),
 		c.Connections.validate(),
 		c.HealthCheck.validate(),
 		c.RequestHeaders.validate("request_headers"),
@@ -184,16 +182,11 @@ func (c UpstreamConfig) checkURLs() error {
 	return errors.Join(errs...)
 }
 
-// Targets names the upstreams that requests may go to: scheme, host and port,
-// which is what connections and breakers belong to. An invalid URL has none.
-func (c UpstreamConfig) Targets() []string {
-	var out []string
-	for _, w := range c.urls() {
-		if a, err := parseURL(w.URL); err == nil {
-			out = append(out, a.key().String())
-		}
+func (c UpstreamConfig) checkBreaker() error {
+	if c.Breaker == nil {
+		return nil
 	}
-	return out
+	return under("breaker", c.Breaker.Validate())
 }
 
 func inField(field string, err error) error {

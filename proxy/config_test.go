@@ -3,13 +3,14 @@ package proxy
 import (
 	"strings"
 	"testing"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 func TestUpstreamConfigValidate(t *testing.T) {
 	f := func(want string, change func(*UpstreamConfig)) {
 		t.Helper()
-		c := DefaultUpstreamConfig()
-		c.URL = "http://users:8080"
+		c := configFor("http://users:8080")
 		change(&c)
 		err := c.Validate()
 		switch {
@@ -77,7 +78,7 @@ func TestUpstreamConfigValidate(t *testing.T) {
 }
 
 func TestUpstreamConfigReportsAllProblems(t *testing.T) {
-	err := UpstreamConfig{URL: "http://u:secret@x"}.Validate()
+	err := UpstreamConfig{URL: "http://u:secret@x", Breaker: &breaker.Config{}}.Validate()
 	if err == nil || strings.Count(err.Error(), "\n") != 6 {
 		t.Errorf("got %v, want seven problems", err)
 	}
@@ -106,6 +107,12 @@ func TestRoutesAgreeOnTheirUpstream(t *testing.T) {
 		return func(c *UpstreamConfig) { c.HealthCheck = &HealthCheckConfig{path, 1000, 1000} }
 	}
 	elsewhere := func(c *UpstreamConfig) { conns(9)(c); c.URL = "https://users" }
+	opens := func(failures int) func(*UpstreamConfig) {
+		return func(c *UpstreamConfig) { c.Breaker = &breaker.Config{Failures: failures, FailureRatio: 0.5} }
+	}
+	inherits := func(c *UpstreamConfig) { c.Breaker = nil }
+	f("", inherits, opens(3), inherits, opens(3))
+	f("routes[2].breaker: must equal that of routes[1], which has the same upstream http://users, or be left out there", inherits, opens(3), opens(4))
 	f("", silent, conns(1), silent, conns(1), elsewhere)
 	f("", check("/a"), silent, check("/a"))
 	f("routes[2].connections: must equal that of routes[1], which has the same upstream http://users, or be left out there", silent, conns(1), conns(2))

@@ -15,6 +15,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 func TestMain(m *testing.M) {
@@ -175,6 +177,8 @@ func newTestBackends(t *testing.T, o Options) *Backends {
 func configFor(url string, change ...func(*UpstreamConfig)) UpstreamConfig {
 	c := DefaultUpstreamConfig()
 	c.URL = url
+	c.Breaker = &breaker.Config{}
+	c.Breaker.SetDefaults()
 	c.TimeoutMS = 5000
 	c.Retry.BackoffMS = 1
 	for _, f := range change {

@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/proxy/breaker"
 )
 
 // settings are what belongs to an upstream and not to a route.
 type settings struct {
+	breaker     breaker.Config
 	connections ConnectionsConfig
 	check       HealthCheckConfig // no path: none
 	authority   string
 }
 
 func defaultSettings() settings {
-	var s settings
+	s := settings{breaker: breaker.DefaultConfig()}
 	s.connections.SetDefaults()
 	return s
 }
@@ -23,6 +26,9 @@ func defaultSettings() settings {
 // heedRoute takes over what a route says about the upstream.
 func (s *settings) heedRoute(c UpstreamConfig, a address) {
 	s.authority = a.authority
+	if c.Breaker != nil {
+		s.breaker = *c.Breaker
+	}
 	if c.Connections != nil {
 		s.connections = *c.Connections
 	}
@@ -35,6 +41,7 @@ func (s *settings) heedRoute(c UpstreamConfig, a address) {
 // belongs to it. The error joins all problems, each beginning with "routes[i].".
 func CheckShared(routes []UpstreamConfig) error {
 	return errors.Join(
+		checkAgreed(routes, "breaker", func(c UpstreamConfig) *breaker.Config { return c.Breaker }),
 		checkAgreed(routes, "connections", func(c UpstreamConfig) *ConnectionsConfig { return c.Connections }),
 		checkAgreed(routes, "health_check", func(c UpstreamConfig) *HealthCheckConfig { return c.HealthCheck }),
 		checkAgreed(routes, "upstream_tls", func(c UpstreamConfig) *TLSConfig { return &c.TLS }),
@@ -89,6 +96,7 @@ func (t *target) apply(s settings) {
 	t.wait.Store(int64(time.Duration(s.connections.WaitMS) * time.Millisecond))
 	for _, e := range t.known {
 		e.gate.resize(s.connections.Max)
+		e.breaker.Configure(s.breaker)
 	}
 	if s.check != old.check || s.authority != old.authority {
 		t.stopChecksLocked()

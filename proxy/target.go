@@ -52,8 +52,6 @@ type target struct {
 	list   atomic.Pointer[[]*endpoint]
 	budget *budget      // of retries
 	wait   atomic.Int64 // for a connection, in nanoseconds
-	// breaker holds the settings of the endpoints' breakers.
-	breaker atomic.Pointer[breaker.Config]
 
 	mu         sync.Mutex
 	settings   settings
@@ -65,13 +63,16 @@ type target struct {
 	forgotten  bool
 }
 
-func newTarget(b *Backends, key targetKey, c breaker.Config) *target {
+func newTarget(b *Backends, key targetKey, c *breaker.Config) *target {
 	t := &target{
 		b: b, key: key, name: key.String(),
 		metrics:  b.metrics.target(key.String()),
 		known:    make(map[netip.Addr]*endpoint),
 		budget:   newBudget(b.options.Now()),
 		settings: defaultSettings(),
+	}
+	if c != nil {
+		t.settings.breaker = *c
 	}
 	t.wait.Store(int64(time.Duration(t.settings.connections.WaitMS) * time.Millisecond))
 	if key.tls {
@@ -81,7 +82,6 @@ func newTarget(b *Backends, key targetKey, c breaker.Config) *target {
 		}
 	}
 	t.list.Store(&[]*endpoint{})
-	t.breaker.Store(&c)
 	if ip, err := netip.ParseAddr(key.host); err == nil {
 		t.updateLocked([]netip.Addr{ip})
 	}
@@ -246,16 +246,6 @@ func (t *target) unresolved(cause error) error {
 		return fmt.Errorf("cannot resolve %s: %w", t.key.host, ErrNoBackend)
 	}
 	return fmt.Errorf("cannot resolve %s: %w: %w", t.key.host, ErrNoBackend, cause)
-}
-
-// configure replaces the settings of the breakers, of addresses to come too.
-func (t *target) configure(c breaker.Config) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.breaker.Store(&c)
-	for _, e := range t.known {
-		e.breaker.Configure(c)
-	}
 }
 
 func (t *target) forget() {

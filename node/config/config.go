@@ -219,7 +219,7 @@ func Parse(text []byte, lookup func(name string) (string, bool)) (*Config, error
 	errs := flatten(err)
 	if lines != nil { // it is YAML
 		cfg.fillIn()
-		found := append(cfg.shareBreakers(lines), cfg.validate()...)
+		found := cfg.validate()
 		locate(found, lines)
 		errs = append(errs, withoutRepeats(found, errs)...)
 	}

@@ -52,6 +52,9 @@ func between(field string, got, low, high int) error {
 	return fmt.Errorf("%s: must be between %d and %d, got %d", field, low, high, got)
 }
 
+// SetDefaults gives a section that is there its defaults.
+func (c *Config) SetDefaults() { *c = DefaultConfig() }
+
 func (c Config) openFor() time.Duration { return time.Duration(c.OpenMS) * time.Millisecond }
 
 func (c Config) windowLength() time.Duration { return time.Duration(c.WindowMS) * time.Millisecond }
