@@ -66,6 +66,20 @@ func openGate(conf *memberlist.Config, refusals *prometheus.CounterVec) (*gate, 
 // StreamCh replaces that of the sockets.
 func (g *gate) StreamCh() <-chan net.Conn { return g.streams }
 
+// DialAddressTimeout bounds what is written as well: the library waits for ever
+// for a process that stands still and reads nothing.
+func (g *gate) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	conn, err := g.NetTransport.DialAddressTimeout(to, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
 // Shutdown closes the sockets; their listeners wait for admit until they have.
 func (g *gate) Shutdown() error {
 	err := g.NetTransport.Shutdown()

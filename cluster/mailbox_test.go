@@ -2,8 +2,12 @@ package cluster
 
 import (
 	"bytes"
+	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
 )
 
 // letters opens the same mailbox on every peer and collects what arrives.
@@ -61,4 +65,24 @@ func TestMailboxTellsWhatIsNotHandedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	f("node-2", "this node has left the cluster")
+}
+
+// A member that takes connections and reads nothing must not hold a message for
+// ever.
+func TestMailboxGivesUpOnWhoReadsNothing(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	o := options("me")
+	o.tune = func(conf *memberlist.Config) { quick(conf); conf.TCPTimeout = 300 * time.Millisecond }
+	p := start(t, o)
+	at := ln.Addr().(*net.TCPAddr)
+	p.table.record(p.table.round, &memberlist.Node{Name: "stuck", Addr: at.IP, Port: uint16(at.Port)})
+	failed := make(chan error, 1)
+	p.Mailbox("mail", func([]byte) {})("stuck", make([]byte, 16<<20), func(err error) { failed <- err })
+	if err := <-failed; !strings.Contains(err.Error(), "timeout") {
+		t.Errorf("got %v, want a timeout", err)
+	}
 }

@@ -93,6 +93,9 @@ func (c *prepared) Commit() error {
 	if err := c.refresh(); err != nil {
 		return err
 	}
+	if err := c.n.useKeys(c.next); err != nil {
+		return err
+	}
 	if err := replaceFile(c.n.path, c.temp, c.text); err != nil {
 		return err
 	}

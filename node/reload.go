@@ -86,10 +86,18 @@ func (n *Node) reload(text []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := n.useKeys(next); err != nil {
+		return err
+	}
+	n.apply(next)
+	return nil
+}
+
+// useKeys takes over the gossip keys, which a reload may change.
+func (n *Node) useKeys(next *snapshot) error {
 	if err := n.peer.UseKeys(next.config.Cluster.SecretKey); err != nil {
 		return fmt.Errorf("cluster.secret_key: %w", err)
 	}
-	n.apply(next)
 	return nil
 }
 
