@@ -310,7 +310,7 @@ func TestWrongPasswordIsNoAnswer(t *testing.T) {
 // What does not heal by itself is told once an outage, and without the password.
 func TestCauseIsTold(t *testing.T) {
 	s := miniredis.RunT(t)
-	s.RequireAuth("right-password")
+	s.SetError("WRONGPASS invalid username-password pair or user is disabled.")
 	logged := &lines{}
 	l := newTest(t, func(o *Options) {
 		on(s.Addr())(o)
@@ -321,7 +321,7 @@ func TestCauseIsTold(t *testing.T) {
 	b := Bucket{Limit: perSecond("r", ScopeUser, 1, 100), Key: "ann"}
 	admitted(t, l, 2*breakerFailures, b)
 	waitFor(t, func() bool { return strings.Contains(logged.String(), "limiter: cannot use redis") })
-	s.RequireAuth("wrong-password")
+	s.SetError("")
 	waitFor(t, func() bool { return l.Mode() == ModeRedis })
 	if text := logged.String(); strings.Count(text, "WRONGPASS") != 1 || strings.Contains(text, "wrong-password") {
 		t.Errorf("the log holds:\n%s", text)
