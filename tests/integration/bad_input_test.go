@@ -29,7 +29,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		}
 	}
 	f("servr: {port: 1}\n"+goodRoute,
-		"servr: unknown key, allowed: admin, cluster, cors, global_rate_limit, jwt, log, otel, redis, routes, server (line 1)")
+		"servr: unknown key, allowed: admin, api_keys, cluster, cors, global_rate_limit, jwt, log, otel, redis, routes, server (line 1)")
 	f(goodRoute+`server: {port: "eighty"}`,
 		`server.port: must be a whole number, got "eighty" (line 2)`)
 	f(goodRoute+`server: {port: 70000}`,
