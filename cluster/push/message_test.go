@@ -1,9 +1,14 @@
 package push
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/rs/zerolog"
+
+	"github.com/go-api-gateway-pro/gateway/cluster"
 )
 
 // What no member says must not stop one that listens.
@@ -30,6 +35,36 @@ func TestStrangeMessagesAreHarmless(t *testing.T) {
 			t.Errorf("the next push: %+v", r)
 		}
 	})
+}
+
+// The largest text passes between real members, whose sockets have limits of
+// their own.
+func TestLargestTextPassesTheNetwork(t *testing.T) {
+	var peers []*cluster.Peer
+	var join []string
+	for _, name := range []string{"a", "b"} {
+		p, err := cluster.New(cluster.Options{
+			Name: name, Log: zerolog.Nop(),
+			Config: cluster.Config{Bind: "127.0.0.1:0", Label: "test", SecretKey: cluster.Keys{"a passphrase for this test"}, Join: join},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = p.Leave(context.Background()) }()
+		peers, join = append(peers, p), append(join, p.Addr())
+	}
+	arrived := make(chan []byte, 1)
+	send := peers[1].Mailbox(mailKey, func([]byte) {})
+	peers[0].Mailbox(mailKey, func(m []byte) { arrived <- m })
+	peers[1].Join(t.Context())
+	whole := message{
+		Protocol: protocol, Kind: kindPrepare, Push: strings.Repeat("x", 255), From: strings.Repeat("x", 255),
+		Base: strings.Repeat("x", 255), Text: make([]byte, MaxText),
+	}.encode()
+	send("a", whole, func(err error) { t.Error(err); close(arrived) })
+	if m, err := decode(<-arrived); err != nil || len(m.Text) != MaxText {
+		t.Errorf("arrived with %d bytes of text: %v", len(m.Text), err)
+	}
 }
 
 func FuzzDecode(f *testing.F) {

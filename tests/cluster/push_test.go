@@ -142,16 +142,6 @@ func TestPushOnASharedVolume(t *testing.T) {
 	}
 }
 
-// The largest text fits what members accept of each other.
-func TestLargestPush(t *testing.T) {
-	f := startCrew(t, 2)
-	text := crewShared("new")
-	text += strings.Repeat("#", 4<<20-len(text))
-	if p := f.push(f.nodes[0], text, 200); p.Outcome != "committed" {
-		t.Errorf("got %+v", p)
-	}
-}
-
 func TestPushCommand(t *testing.T) {
 	f := startCrew(t, 2)
 	file := filepath.Join(t.TempDir(), "new.yaml")
