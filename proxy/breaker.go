@@ -30,8 +30,7 @@ type BreakerStatus = breaker.Status
 
 // newBreaker makes an endpoint's breaker, whose transitions are counted and logged.
 func (t *target) newBreaker(backend string) *breaker.Breaker {
-	state := t.b.metrics.state.WithLabelValues(backend)
-	state.Set(0)
+	state := t.b.metrics.state.WithLabelValues(backend) // closed, unless the breaker is in use
 	var moves [breaker.Open + 1]prometheus.Counter
 	for s := range moves {
 		moves[s] = t.b.metrics.transitions.WithLabelValues(backend, breaker.State(s).String())

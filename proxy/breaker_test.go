@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +148,40 @@ func TestFailureRatioOpens(t *testing.T) {
 	}
 	if s := b.Breakers()[0]; s.State != "open" {
 		t.Errorf("got %+v after every second request failed", s)
+	}
+}
+
+// A reload that changes how TLS is spoken makes the upstream anew; if it is then
+// refused the old one goes on, and with it its breaker.
+func TestRefusedReloadKeepsBreakers(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	b := newTestBackends(t, Options{Registerer: reg, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("refused")
+	}})
+	config := configFor("https://10.0.0.1")
+	u := b.Upstream(config)
+	b.Retain([]*Upstream{u})
+	fail := func(u *Upstream, times int) {
+		for range times {
+			_, _ = u.Forward(t.Context(), newExchange(t, get("/")))
+		}
+	}
+	fail(u, 3)
+	config.TLS.ServerName = "other"
+	next := b.Upstream(config)
+	fail(u, 2)
+	if s := b.Breakers(); len(s) != 1 || s[0].State != "open" {
+		t.Fatalf("got %+v", s)
+	}
+	b.Upstream(config)
+	if got := metricValue(t, reg, "gateway_breaker_state", "https://10.0.0.1:443"); got != 2 {
+		t.Errorf("the gauge is %v", got)
+	}
+	b.Retain([]*Upstream{next})
+	if s := b.Breakers(); len(s) != 1 || s[0].State != "open" {
+		t.Errorf("after the reload: %+v", s)
+	}
+	if got := metricValue(t, reg, "gateway_breaker_state", "https://10.0.0.1:443"); got != 2 {
+		t.Errorf("after the reload the gauge is %v", got)
 	}
 }

@@ -100,6 +100,7 @@ func (e *endpoint) dial(addr string, remaining time.Duration) (net.Conn, error) 
 // way finish; their connections go when they have been idle.
 func (e *endpoint) forget() {
 	e.client.CloseIdleConnections()
-	e.breaker.Forget()
-	e.target.b.metrics.forgetBackend(e.backend)
+	if e.breaker.Forget() {
+		e.target.b.metrics.forgetBackend(e.backend)
+	}
 }

@@ -49,6 +49,7 @@ type Breaker struct {
 	results window
 
 	// The group's lock guards the rest.
+	users              int  // who added it and did not forget it
 	gone               bool // forgotten
 	forced, forcedOpen bool // by an override
 	obeyed             *override

@@ -82,21 +82,24 @@ type Backend struct {
 	Notify func(Change)
 }
 
-// Add returns a breaker for a backend. What others said of it so far counts. A
-// breaker of that name before is forgotten.
+// Add returns the breaker of a backend. What others said of it so far counts. Who
+// adds a name that is in use gets the breaker that is there, with its settings and
+// its notify: a reload may name a backend anew before it forgets the old one, or
+// think better of it.
 func (g *Group) Add(of Backend) *Breaker {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if s := g.subjects[of.Name]; s != nil && s.breaker != nil {
+		s.breaker.users++
+		return s.breaker
+	}
 	now := g.options.Now()
-	b := &Breaker{group: g, upstream: of.Upstream, notify: of.Notify, since: now, openFor: of.Config.openFor()}
+	b := &Breaker{users: 1, group: g, upstream: of.Upstream, notify: of.Notify, since: now, openFor: of.Config.openFor()}
 	b.settings.Store(&of.Config)
 	if b.notify == nil {
 		b.notify = func(Change) {}
 	}
 	b.subject = g.subjectLocked(of.Name)
-	if old := b.subject.breaker; old != nil {
-		old.gone = true
-	}
 	b.subject.breaker = b
 	b.obeyLocked(now)
 	b.listenLocked(now)
@@ -113,19 +116,21 @@ func (g *Group) subjectLocked(backend string) *subject {
 	return s
 }
 
-// Forget ends a breaker: what this node said of the backend is withdrawn, and
-// requests still under way change nothing any more.
-func (b *Breaker) Forget() {
+// Forget undoes one Add. After the last one, for which it returns true, what this
+// node said of the backend is withdrawn, and requests still under way change
+// nothing any more.
+func (b *Breaker) Forget() (last bool) {
 	g := b.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if b.gone {
-		return
+	if b.users--; b.users > 0 || b.gone {
+		return false
 	}
 	b.publishLocked(nothing, g.options.Now())
 	b.gone = true
 	b.subject.breaker = nil
 	g.dropLocked(b.subject)
+	return true
 }
 
 // dropLocked forgets a subject that nobody needs.

@@ -715,3 +715,26 @@ func TestTheOutageEndsForAll(t *testing.T) {
 	b.play("ff")
 	l.want("closed closed open")
 }
+
+// A reload names a backend anew before it forgets the old one, or is refused
+// after it has.
+func TestOneBreakerForOneName(t *testing.T) {
+	l := newLab(t, "a", "b", "c")
+	a, b := l.nodes[0], l.nodes[1]
+	a.play("ff")
+	if again := a.add(backend); again != a.Breaker {
+		t.Fatal("there are two")
+	}
+	if a.Forget() {
+		t.Error("it is forgotten though it is in use")
+	}
+	a.play("f")
+	l.want("open suspect suspect")
+	if !a.Forget() {
+		t.Error("it is in use though nobody is left")
+	}
+	l.settle()
+	if got := b.heard("a"); got.accuses() {
+		t.Errorf("b still hears %d", got)
+	}
+}
