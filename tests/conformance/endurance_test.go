@@ -199,7 +199,7 @@ func TestFaultsLeakNothing(t *testing.T) {
 
 // What an idle client costs. Its own end is in this process too, and counted.
 func TestIdleConnectionsAreCheap(t *testing.T) {
-	const bound = 20 << 10
+	const bound = 12 << 10
 	up := httptest.NewServer(http.HandlerFunc(play))
 	defer up.Close()
 	addr := startNode(t, strings.Replace(fmt.Sprintf(settings, up.URL), "drain_delay_ms: 0", "drain_delay_ms: 0, idle_timeout_ms: 3600000, max_connections_per_client: 0", 1))
