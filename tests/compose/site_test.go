@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,7 +46,8 @@ func open(t *testing.T) *site {
 	t.Cleanup(s.close)
 	for _, target := range []string{"gateway", "echo"} {
 		s.docker("build", "-q", "-f", filepath.Join(root, "deploy/Dockerfile"),
-			"--build-arg", "GOPROXY="+os.Getenv("GOPROXY"), "--target", target, "-t", s.of(target), root)
+			// The arguments that docker-compose.yml passes: with these the layers are the stack's own.
+			"--build-arg", "GOPROXY="+os.Getenv("GOPROXY"), "--build-arg", "VERSION="+cmp.Or(os.Getenv("VERSION"), "dev"), "--target", target, "-t", s.of(target), root)
 	}
 	config := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(config, []byte(siteConfig), 0o644); err != nil { //nolint:gosec // read by the container's user
