@@ -49,7 +49,7 @@ unit() {
 }
 
 container_suite() { # NAME: the packages under tests/NAME, one at a time: they share the engine
-  if [[ -d tests/$1 ]]; then try go test -count=1 -p 1 -timeout 15m "./tests/$1/..."; fi
+  if [[ -d tests/$1 ]]; then try go test -count=1 -p 1 -timeout 25m "./tests/$1/..."; fi
 }
 
 integration() {
