@@ -63,6 +63,42 @@ func TestDebtsAreSettled(t *testing.T) {
 	}
 }
 
+// What is forgiven, because it is less than a token, is not made up for by
+// charging the next requests twice.
+func TestFractionIsNotOwedOverAndOver(t *testing.T) {
+	s := newServer(t)
+	l := newQuiet(t, s, nil)
+	b := Bucket{Limit: perSecond("r", ScopeUser, 1, 1000), Key: "ann"}
+	b.Limit.Strict = true
+	outage(l)
+	admitted(t, l, 40, b)
+	s.add(300 * time.Millisecond) // 39.7 are owed
+	l.breaker.close(l.elapsed())
+	admitted(t, l, 20, b)
+	l.back(l.ctx)
+	if left := s.tokensIn(t, b); left != 941 {
+		t.Errorf("%d left, want 941: 1000 less 39 and 20", left)
+	}
+}
+
+// A check that is late is charged by Redis, also if others were decided without
+// it before the check gave up.
+func TestLateChecksAreNotOwed(t *testing.T) {
+	s := newServer(t)
+	l := newQuiet(t, s, nil)
+	b := Bucket{Limit: perSecond("r", ScopeUser, 1, 1000), Key: "ann"}
+	outage(l)
+	admitted(t, l, 10, b)
+	for range 5 {
+		l.asks.Put(l.again([]Bucket{b}))
+	}
+	l.breaker.close(l.elapsed())
+	l.back(l.ctx)
+	if left := s.tokensIn(t, b); left != 990 {
+		t.Errorf("%d left, want 990: the late ones are not settled", left)
+	}
+}
+
 // An outage shorter than it takes a bucket to fill leaves what was charged
 // before in Redis: only what came after is owed.
 func TestShortOutageIsNotChargedTwice(t *testing.T) {

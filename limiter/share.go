@@ -23,16 +23,22 @@ type share struct {
 	settling bool  // what is owed is on its way
 }
 
-// charge follows an admission that Redis knows of.
+// charge follows an admission that Redis knows of. It leaves what is owed as it
+// is, or whoever owes a fraction of a token would be charged twice from then on.
 func (s *share) charge(now int64, r *rule, members, cost int) {
+	before := max(s.tat, now)
 	s.tat = gcra.Charge(s.tat, now, gcra.Share(r.gcra, members), cost)
+	if s.owing {
+		s.known = max(s.known, now) + max(s.tat-before, 0)
+	}
 }
 
-// owe notes that whatever is charged from now on is unknown to Redis.
-func (s *share) owe(now int64) {
+// owe follows an admission that Redis does not know of.
+func (s *share) owe(now int64, r *rule, members, cost int) {
 	if !s.owing {
 		s.owing, s.known = true, max(s.tat, now)
 	}
+	s.tat = gcra.Charge(s.tat, now, gcra.Share(r.gcra, members), cost)
 }
 
 // debt is what was taken here without Redis, in whole tokens, as far as it has
@@ -76,10 +82,11 @@ func (s *store) decideByShareLocked(a *ask, v view, late bool) {
 			continue
 		}
 		c := s.slot(a, i, v.now)
-		if !late {
-			c.share.owe(v.now)
+		if late {
+			c.share.charge(v.now, it.rule, v.members, it.cost)
+		} else {
+			c.share.owe(v.now, it.rule, v.members, it.cost)
 		}
-		c.share.charge(v.now, it.rule, v.members, it.cost)
 	}
 }
 
