@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -66,6 +67,20 @@ func (f *fleet) role(i int) string {
 	return name
 }
 
+// inStep waits until what is written to a master reaches its replica. That begins
+// up to a second after both say that they are in touch.
+func (f *fleet) inStep(master int, key string) {
+	f.t.Helper()
+	harness.Eventually(f.t, 20*time.Second, "a replica in step", func() bool {
+		both := f.clients[master].Pipeline() // on one connection: it is its writes that are waited for
+		both.Set(f.t.Context(), key, "", time.Minute)
+		replicas := both.Do(f.t.Context(), "wait", 1, 100)
+		_, err := both.Exec(f.t.Context())
+		n, _ := replicas.Int()
+		return err == nil && n > 0
+	})
+}
+
 // addrs are those of the processes from one place to before another.
 func (f *fleet) addrs(from, to int) (all []string) {
 	for _, port := range f.ports[from:to] {
@@ -104,8 +119,10 @@ func (f *fleet) showLogs() {
 	if !f.t.Failed() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // that of the test is over
+	defer cancel()
 	for _, port := range f.ports {
-		_, out, err := f.container.Exec(f.t.Context(), []string{"tail", "-n", "20", fmt.Sprintf("/tmp/%d.log", port)}, exec.Multiplexed())
+		_, out, err := f.container.Exec(ctx, []string{"tail", "-n", "40", fmt.Sprintf("/tmp/%d.log", port)}, exec.Multiplexed())
 		if err != nil {
 			continue
 		}

@@ -73,10 +73,7 @@ func (s *sharded) join() {
 			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:4")
 		})
 	}
-	harness.Eventually(s.t, 20*time.Second, "a replica in step", func() bool {
-		info, err := replica.Info(ctx, "replication").Result()
-		return err == nil && strings.Contains(info, "master_link_status:up")
-	})
+	s.inStep(0, "rate:"+bucketKey(s.on(0, slow("in-step", 1))))
 }
 
 func (s *sharded) id(i int) string {

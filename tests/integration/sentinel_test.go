@@ -34,7 +34,8 @@ func newGuarded(t *testing.T) *guarded {
 			files = append(files, testcontainers.ContainerFile{
 				Reader: strings.NewReader(sentinelConfig(port, ports[0])), ContainerFilePath: path, FileMode: 0o666,
 			})
-			command = fmt.Sprintf("redis-server %s --sentinel", path)
+			// A sentinel that finds no replica yet looks again ten seconds later.
+			command = fmt.Sprintf("until redis-cli -p %d info replication | grep -q state=online; do sleep 0.1; done; redis-server %s --sentinel", ports[0], path)
 		}
 		commands = append(commands, command)
 	}
@@ -59,10 +60,7 @@ func (g *guarded) complete() {
 			return err == nil && strings.Contains(info, fmt.Sprintf("status=ok,address=127.0.0.1:%d,slaves=1,sentinels=3", g.ports[g.master()]))
 		})
 	}
-	harness.Eventually(g.t, 20*time.Second, "a replica in step", func() bool {
-		info, err := g.clients[1-g.master()].Info(g.t.Context(), "replication").Result()
-		return err == nil && strings.Contains(info, "master_link_status:up")
-	})
+	g.inStep(g.master(), "in-step")
 }
 
 // master is the server that is one, by its own word; the second if both say so.
