@@ -77,12 +77,13 @@ func pauseChargesOnce(t *testing.T, redis *server) {
 	redis.Unpause()
 	n.waitForMode(limiter.ModeRedis)
 	got.stop()
-	passed := int(got.passed.Load())
-	harness.Eventually(t, 5*time.Second, "all charges", func() bool { return burst-left(t, redis.Client, b) >= passed/2 })
+	n.settled()
+	// The rest of a token is forgiven, and a late check may not have been sent.
+	passed, forgiven := int(got.passed.Load()), 1+int(n.metric("gateway_limiter_redis_calls_total", `outcome="timeout"`))
 	charged := burst - left(t, redis.Client, b)
 	t.Logf("%d admitted, %d of them locally, %d charged", passed, got.local.Load(), charged)
-	if charged > passed || passed != int(got.checks.Load()) {
-		t.Errorf("%d charged for %d of %d requests", charged, passed, got.checks.Load())
+	if charged > passed || charged < passed-forgiven || passed != int(got.checks.Load()) {
+		t.Errorf("%d charged for %d of %d requests, want at most %d less", charged, passed, got.checks.Load(), forgiven)
 	}
 }
 
