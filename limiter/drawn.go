@@ -41,7 +41,7 @@ func (s *store) reclaim(now int64, everything bool) []post {
 			l := c.lease
 			switch {
 			case l == nil:
-			case l.tokens > 0 && now < l.expires && !everything:
+			case l.inUse(now) && !everything:
 				s.drawn.add(key)
 			case l.tokens == 0 && l.flight == nil:
 				c.lease = nil // a new one is made when it is hot again

@@ -73,6 +73,12 @@ func (l *lease) put(it *item, sent int64, r redis_rate.Result) {
 	}
 }
 
+// inUse tells whether the lease still decides on something: by its tokens, or by
+// the hold that outlasts them.
+func (l *lease) inUse(now int64) bool {
+	return l.tokens > 0 && now < l.expires || now < l.hold
+}
+
 // minHold is τ, or half the time an empty bucket takes to fill if that is less:
 // what arrives in the hold must find room in the bucket.
 func minHold(r *rule) int64 { return min(int64(leaseHorizon), r.fill()/2) }

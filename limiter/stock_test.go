@@ -101,6 +101,33 @@ func TestShortGrantIsFollowedByAHold(t *testing.T) {
 	}
 }
 
+// The sweeper takes unused tokens, not the hold: with it the nodes would ask anew
+// at each of its rounds.
+func TestSweeperLeavesTheHold(t *testing.T) {
+	c := newCohort(t, 1)
+	hot := Bucket{Limit: hotLimit(1000)}
+	c.offer(t, 2*time.Second, 5000, []float64{1}, hot) // empty, and on hold
+	l := c.nodes[0]
+	l.local.with("rate:test:hot:", func(s *slot) { s.lease.tokens, s.lease.hold = 0, l.elapsed()+int64(leaseHorizon) })
+	before := c.calls()
+	for range 10 {
+		l.giveBack(l.local.reclaim(l.elapsed(), false))
+		if d := l.Check(t.Context(), []Bucket{hot}); d.Allowed || d.Source != SourceLease {
+			t.Fatalf("got %+v, want denied by the hold", d)
+		}
+	}
+	if calls := c.calls() - before; calls != 0 {
+		t.Errorf("%v calls during the hold, want none", calls)
+	}
+	c.add(2 * leaseLife)
+	l.local.reclaim(l.elapsed(), false)
+	l.local.with("rate:test:hot:", func(s *slot) {
+		if s.lease != nil {
+			t.Errorf("a lease that decides on nothing is kept: %+v", s.lease)
+		}
+	})
+}
+
 func TestWhatIsLeased(t *testing.T) {
 	f := func(rate, burst, members, want int) {
 		t.Helper()
