@@ -81,20 +81,20 @@ func (l *Limiter) inquire(ctx context.Context, a *ask, buckets []Bucket, wait ti
 		l.breaker.fail(1, true, l.elapsed())
 		return l.again(buckets)
 	}
+	late := false
 	select {
 	case <-a.done:
 		return l.outcome(a)
 	case <-a.timer.C:
-		if !a.state.CompareAndSwap(askWaiting, askAbandoned) {
-			<-a.done // the answer came at the last moment
-			return l.outcome(a)
-		}
-		l.late(wait)
+		late = true
 	case <-ctx.Done():
-		if !a.state.CompareAndSwap(askWaiting, askAbandoned) {
-			<-a.done
-			return l.outcome(a)
-		}
+	}
+	if !a.state.CompareAndSwap(askWaiting, askAbandoned) {
+		<-a.done // the answer came at the last moment
+		return l.outcome(a)
+	}
+	if late {
+		l.late(wait)
 	}
 	return l.again(buckets)
 }

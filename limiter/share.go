@@ -69,7 +69,6 @@ func (s *store) decideByShare(a *ask, v view, late bool) {
 }
 
 func (s *store) decideByShareLocked(a *ask, v view, late bool) {
-	a.source = SourceLocal
 	for i := range a.items {
 		it := &a.items[i]
 		it.result = s.slot(a, i, v.now).offer(it, v, late)
@@ -97,10 +96,9 @@ func (c *slot) offer(it *item, v view, late bool) redis_rate.Result {
 			return redis_rate.Result{Limit: it.rule.rate, RetryAfter: time.Duration(retry), ResetAfter: time.Duration(c.denial.reset - v.now)}
 		}
 	}
-	var r gcra.Result
 	part := gcra.Share(it.rule.gcra, v.members)
 	c.share.tat, _ = gcra.Take(c.share.tat, v.now, part, 0) // pulled back if the limit was lowered
-	_, r = gcra.Take(c.share.tat, v.now, part, it.cost)
+	_, r := gcra.Take(c.share.tat, v.now, part, it.cost)
 	res := redis_rate.Result{Limit: it.rule.rate, Remaining: r.Remaining, RetryAfter: r.RetryAfter, ResetAfter: r.ResetAfter}
 	switch it.rule.limit.OnRedisDown {
 	case DownClosed:
