@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,15 +124,9 @@ func New(opts Options) (_ *Node, err error) {
 		return nil, err
 	}
 
-	n.peer, err = cluster.New(cluster.Options{
-		Config: cfg.Cluster, Name: n.name, Version: n.version, Log: n.logger, Registerer: n.registry, Now: n.now,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot start gossip: %w", err)
+	if err := n.openGossip(cfg.Cluster); err != nil {
+		return nil, err
 	}
-	n.teardown.push("cluster", n.peer.Leave)
-	n.statuses = cluster.NewRows(n.name, statusTTL, n.now)
-	n.share = n.peer.Share("status", n.statuses) // must precede Join
 
 	n.limiter, err = limiter.New(limiter.Options{
 		Config: n.keyed(cfg), Size: n.size, Local: n.localOthers, OnMode: n.announceMode,
@@ -164,23 +156,12 @@ func New(opts Options) (_ *Node, err error) {
 	n.apply(first)
 	n.recordReload(nil)
 
-	n.pusher, err = push.New(push.Options{
-		Peer: n.peer, Config: pushTarget{n}, Exposed: exposedPush(cfg), Leftover: n.leftover(), Log: n.logger, Registerer: n.registry,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot start the push protocol: %w", err)
-	}
-
-	if n.data, err = listen(cfg.Server.Host, cfg.Server.Port); err != nil {
-		return nil, fmt.Errorf("cannot listen on server.host, server.port: %w", err)
-	}
-	n.teardown.push("data listener", func(context.Context) error { return n.data.Close() })
-	if err := n.tuneListener(cfg.Server); err != nil {
+	if err := n.openPush(cfg); err != nil {
 		return nil, err
 	}
-	n.app = n.newApp()
-	n.tuneServer()
-
+	if err := n.openData(cfg.Server); err != nil {
+		return nil, err
+	}
 	if err := n.openAdmin(cfg.Admin); err != nil {
 		return nil, err
 	}
@@ -290,33 +271,6 @@ func (n *Node) flushTraces(ctx context.Context) error {
 	if err := n.tracing.Close(ctx); err != nil {
 		n.logger.Warn().Err(err).Msg("the last spans are lost")
 	}
-	return nil
-}
-
-// keyed gives the limiter a key prefix of its cluster's own, so that two
-// clusters can share one Redis.
-func (n *Node) keyed(cfg *config.Config) limiter.Config {
-	c := cfg.Redis
-	if c.KeyPrefix == "" {
-		c.KeyPrefix = cfg.Cluster.Label
-	}
-	return c
-}
-
-func (n *Node) openAdmin(cfg config.Admin) error {
-	var err error
-	n.admin, err = admin.New(admin.Options{
-		Addr: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), Token: cfg.Token, Log: n.logger, Now: n.now,
-		Cluster:  func() any { return n.clusterView() },
-		Config:   func() any { return n.snapshot.Load().config.Redacted() },
-		Override: func(o admin.Override) error { return n.backends.Override(o.Backend, o.State, o.Hold) },
-		Push:     n.push,
-		Builtin:  n.adminBuiltins(),
-	})
-	if err != nil {
-		return fmt.Errorf("cannot listen on admin.host, admin.port: %w", err)
-	}
-	n.teardown.push("admin port", n.admin.Close)
 	return nil
 }
 
