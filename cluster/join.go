@@ -74,6 +74,9 @@ func (p *Peer) keepJoining() {
 		if wait = min(2*wait, p.rejoin); !whole {
 			wait = min(wait, rejoinSoon)
 		}
+		if p.homeless() {
+			wait = min(wait, rejoinFirst)
+		}
 		timer.Reset(wait)
 	}
 }
@@ -92,8 +95,11 @@ func (j *joiner) round(ctx context.Context) (whole bool) {
 	var failed atomic.Bool
 	slots := make(chan struct{}, maxJoining)
 	peers := j.look(ctx)
-	if err := j.p.settle(ctx, peers); err != nil {
+	if err := j.p.settle(ctx, append(j.p.table.missing(), peers...)); err != nil {
 		j.p.log.Error().Err(err).Msg("cannot move to another address, trying again")
+	}
+	if j.p.homeless() {
+		return false // others would take a member in that they cannot reach
 	}
 	list := j.p.place.Load().list
 	strangers := j.strangers(peers)
@@ -132,8 +138,8 @@ func (j *joiner) forget(but []string) {
 // members nor this node. To join oneself would succeed and mean nothing.
 func (j *joiner) strangers(peers []netip.AddrPort) []string {
 	local := j.p.place.Load().local.now()
-	out := j.p.table.missing()
-	for _, at := range peers {
+	var out []string
+	for _, at := range append(j.p.table.missing(), peers...) {
 		if !local.has(at) {
 			out = append(out, at.String())
 		}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -160,16 +161,18 @@ func (t *table) reset() (round int) {
 }
 
 // missing returns where members were that were lost within the last hour.
-func (t *table) missing() []string {
+func (t *table) missing() []netip.AddrPort {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var out []string
+	var out []netip.AddrPort
 	for name, l := range t.lost {
 		if t.now().Sub(l.at) > lostFor {
 			delete(t.lost, name)
 			continue
 		}
-		out = append(out, l.addr)
+		if at, err := netip.ParseAddrPort(l.addr); err == nil {
+			out = append(out, at)
+		}
 	}
 	return out
 }

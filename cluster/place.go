@@ -88,10 +88,21 @@ func (p *Peer) floats() bool {
 	return err == nil && bind.Addr().IsUnspecified() && p.options.Config.Advertise == ""
 }
 
+// homeless reports whether the address that this node advertises is no longer one of
+// the machine's.
+func (p *Peer) homeless() bool {
+	if !p.floats() {
+		return false
+	}
+	here, err := netip.ParseAddrPort(p.place.Load().addr)
+	own := interfaceAddrs()
+	return err == nil && len(own) > 0 && !slices.Contains(own, here.Addr())
+}
+
 // settle moves this node if the address it advertises is no longer the one to be
 // reached at: a container was taken off its network and put on one again, or the
-// names of others meant nothing yet when it was chosen. The peers are the addresses
-// behind the join names, just looked up. One of them must answer: a machine that is
+// names of others meant nothing yet when it was chosen. The peers are the addresses of
+// lost members and those behind the join names, just looked up. One of them must answer: a machine that is
 // cut off has a route to everywhere too, through the network it has left.
 func (p *Peer) settle(ctx context.Context, peers []netip.AddrPort) error {
 	if !p.floats() {

@@ -67,15 +67,17 @@ func (s *site) testCut(t *testing.T) {
 	time.Sleep(time.Until(began.Add(cutLasts)))
 
 	s.plug(node(2))
+	plugged := time.Now()
 	took := s.agree(20*time.Second, 3, node(0), node(1), node(2))
 	after := s.address(node(2))
 	t.Logf("one cluster again %s after a cut of %s; the address was %s and is %s", took, cutLasts, before, after)
 	if after == before {
 		t.Errorf("the address is %s as before: the test wants another one", after)
 	}
-	if got := s.members(node(0)); !slices.Contains(got, after+":7946") {
-		t.Errorf("members are at %v, want %s among them", got, after)
-	}
+	harness.Eventually(t, 20*time.Second, "the new address on the others' lists", func() bool {
+		return slices.Contains(s.members(node(0)), after+":7946") && slices.Contains(s.members(node(1)), after+":7946")
+	})
+	t.Logf("known at its new address %s after the cut ended", time.Since(plugged))
 	time.Sleep(15 * time.Second)
 	s.agree(5*time.Second, 3, node(0), node(1), node(2)) // and it stays so
 }
