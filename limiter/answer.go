@@ -41,8 +41,19 @@ func (s *store) adopt(a *ask, ans answer, v view, mine bool) {
 	a.settle()
 	a.source = SourceRedis
 	for i := range a.items {
-		s.closeLocked(s.slot(a, i, v.now), a, i, v, mine && ans.err == nil)
+		c, it := s.slot(a, i, v.now), &a.items[i]
+		full, reported := ans.sent+int64(it.result.ResetAfter), ans.err == nil && it.reported(a.allowed)
+		s.closeLocked(c, a, i, v, mine && ans.err == nil)
+		if reported {
+			c.share.follow(v.now, full)
+		}
 	}
+}
+
+// reported tells whether the item's result says how full its bucket is now. That of
+// a grant which another bucket made void counts it as taken.
+func (it *item) reported(allowed bool) bool {
+	return it.via == viaRefill || it.via != viaLease && (allowed || it.result.Allowed == 0)
 }
 
 // landLocked ends the journey of a refill and of a debt.

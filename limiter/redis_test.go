@@ -223,6 +223,26 @@ func TestSwitchToLocalIsWarm(t *testing.T) {
 	}
 }
 
+// What others took is gone here too: a node that got little of an empty bucket
+// has not saved its share up for the switch.
+func TestSwitchToLocalFollowsTheBucket(t *testing.T) {
+	s := newServer(t)
+	two := func(o *Options) {
+		s.on(o)
+		o.Size = func() int { return 2 }
+	}
+	greedy, starved := newTest(t, two), newTest(t, two)
+	b := Bucket{Limit: perSecond("r", ScopeUser, 1, 100), Key: "ann"}
+	admitted(t, greedy, 80, b)
+	if got := admitted(t, starved, 1, b); got != 1 {
+		t.Fatalf("Redis admitted %d, want 1", got)
+	}
+	starved.breaker.fail(breakerFailures, false, starved.elapsed())
+	if got := admitted(t, starved, 20, b); got != 9 {
+		t.Errorf("admitted %d by the share, want 9: half of the 19 that were left", got)
+	}
+}
+
 func TestHostileKeysInRedis(t *testing.T) {
 	s := newServer(t)
 	l := newTest(t, s.on)

@@ -23,14 +23,24 @@ type share struct {
 	settling bool  // what is owed is on its way
 }
 
-// charge follows an admission that Redis knows of. It leaves what is owed as it
-// is, or whoever owes a fraction of a token would be charged twice from then on.
+// charge follows an admission that Redis knows of.
 func (s *share) charge(now int64, r *rule, members, cost int) {
-	before := max(s.tat, now)
-	s.tat = gcra.Charge(s.tat, now, gcra.Share(r.gcra, members), cost)
+	s.advance(now, gcra.Charge(s.tat, now, gcra.Share(r.gcra, members), cost))
+}
+
+// follow keeps the share no fuller than the bucket, of which Redis said when it
+// will be full: a TAT means the same in the whole and in its parts. Or nodes that
+// got less than their part of an empty bucket would have saved up a burst for the
+// moment when Redis is lost.
+func (s *share) follow(now, full int64) { s.advance(now, max(s.tat, full)) }
+
+// advance moves the TAT by what Redis knows of. It leaves what is owed as it is, or
+// whoever owes a fraction of a token would be charged twice from then on.
+func (s *share) advance(now, tat int64) {
 	if s.owing {
-		s.known = max(s.known, now) + max(s.tat-before, 0)
+		s.known = max(s.known, now) + max(tat-max(s.tat, now), 0)
 	}
+	s.tat = tat
 }
 
 // owe follows an admission that Redis does not know of.

@@ -13,6 +13,7 @@ const (
 	markDetected = "detected" // every node limits on its own
 	markUp       = "up"       // Redis is about to come back
 	markFault    = "fault"    // something lesser is about to happen
+	markHot      = "hot"      // the key is found to be hot, its burst is spent
 )
 
 const second = time.Second
@@ -134,10 +135,11 @@ func worstClient(hi float64) check {
 	})
 }
 
-// scriptsPerSecond is what Redis counted itself.
+// scriptsPerSecond is what Redis counted itself, from when the key was hot.
 func scriptsPerSecond(hi float64) check {
-	return judged("scripts/s to Redis", math.Inf(-1), hi, func(r *run) reading {
-		v := r.scripts / r.lasted.Seconds()
+	return judged("scripts/s to Redis, once hot", math.Inf(-1), hi, func(r *run) reading {
+		hot, end := r.marks[markHot], r.marks[markEnd]
+		v := (end.scripts - hot.scripts) / (end.at - hot.at).Seconds()
 		return reading{value: v, shown: fmt.Sprintf("%.0f", v)}
 	})
 }
@@ -145,7 +147,7 @@ func scriptsPerSecond(hi float64) check {
 // scriptsPerRequest counts all requests of all loads.
 func scriptsPerRequest(hi float64) check {
 	return judged("scripts per request", math.Inf(-1), hi, func(r *run) reading {
-		return ratio(r.scripts/float64(len(r.tally.sent)+len(r.others.sent)), "")
+		return ratio((r.marks[markEnd].scripts-r.marks[markBegin].scripts)/float64(len(r.tally.sent)+len(r.others.sent)), "")
 	})
 }
 

@@ -29,6 +29,7 @@ type stage struct {
 	redis    *redisServer
 	entries  []string // where requests go, one for each node
 	marks    map[string]mark
+	counted  bool // Redis is there all the time, to tell what it did
 
 	binary  harness.Binary
 	configs []string
@@ -39,8 +40,9 @@ type stage struct {
 
 // mark is a moment of a run and what each node's metrics were.
 type mark struct {
-	at    time.Duration
-	nodes []harness.Samples
+	at      time.Duration
+	scripts float64 // sent to Redis by then, by its own count
+	nodes   []harness.Samples
 }
 
 // sum adds up a series over all nodes.
@@ -127,6 +129,9 @@ func (st *stage) note(name string) {
 	var m mark
 	for _, g := range st.nodes {
 		m.nodes = append(m.nodes, g.Metrics())
+	}
+	if st.counted {
+		m.scripts = st.redis.scripts()
 	}
 	m.at = st.clock.now()
 	st.marks[name] = m

@@ -24,7 +24,6 @@ type run struct {
 	clients   [][]time.Duration // the same, client by client
 	lasted    time.Duration     // from the first request sent to the last sent or admitted
 	marks     map[string]mark
-	scripts   float64 // sent to Redis, by its own count; less than 0: it was not there to count
 	evictions float64
 	noise     noise
 }
@@ -33,19 +32,14 @@ type run struct {
 func play(tb testing.TB, binary harness.Binary, s scenario) run {
 	tb.Helper()
 	st := newStage(tb, binary, s)
-	counted := !s.orphan && !slices.ContainsFunc(s.script, func(p step) bool { return p.mark == markDown })
-	r := run{scenario: s, marks: st.marks, scripts: -1}
-	var before float64
-	if counted {
-		before = st.redis.scripts()
-	}
+	st.counted = !s.orphan && !slices.ContainsFunc(s.script, func(p step) bool { return p.mark == markDown })
+	r := run{scenario: s, marks: st.marks}
 	st.note(markBegin)
 	w := newWatch()
 	r.tally, r.others = st.perform(s)
 	r.noise = w.stop()
 	st.note(markEnd)
-	if counted {
-		r.scripts = st.redis.scripts() - before
+	if st.counted {
 		r.evictions = st.redis.number("stats", "evicted_keys")
 	}
 	r.clients = st.upstream.admissions(s.loads[0].limit)
