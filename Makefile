@@ -51,8 +51,12 @@ bench: ## all benchmarks (BENCHTIME=1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 .PHONY: bench-proxy
-bench-proxy: ## the gateway with everything on beside nginx's bare proxy_pass (wrk, nginx, redis-server)
-	bash tests/load/bench.sh 5 6
+bench-proxy: ## the gateway beside nginx, haproxy, caddy and traefik, as installed, into docs/performance.md (wrk, nginx, redis-server)
+	go run ./tests/load/peers -write docs/performance.md
+
+.PHONY: pgo
+pgo: ## cmd/gateway/default.pgo anew, the profile that guides the compiler, from the full load
+	go run ./tests/load/peers -seconds 30 -profile cmd/gateway/default.pgo
 
 .PHONY: endurance
 endurance: ## 100,000 requests with faults, 9,900 idle connections, bodies of 1 GiB (minutes; 20,000 descriptors)
