@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -367,4 +368,25 @@ func TestUnderscoredFramingIsDropped(t *testing.T) {
 	}
 	f("Content_Length")
 	f("Transfer_Encoding")
+}
+
+// BenchmarkRewrite is a browser's request on its way to the upstream.
+func BenchmarkRewrite(b *testing.B) {
+	const raw = "GET /api/1?a=b HTTP/1.1\r\nHost: a.example\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Encoding: gzip, br\r\n" +
+		"Accept-Language: en\r\nCookie: a=1; b=2\r\nAuthorization: Bearer x\r\nConnection: keep-alive\r\n\r\n"
+	u := &Upstream{}
+	request, reader := &fasthttp.Request{}, bufio.NewReader(nil)
+	ids, drop := []Header{{"X-User-ID", "alice"}}, []string{"X-User-ID", "Authorization"}
+	b.ReportAllocs()
+	for b.Loop() {
+		reader.Reset(strings.NewReader(raw))
+		if err := request.Read(reader); err != nil {
+			b.Fatal(err)
+		}
+		x := &Exchange{
+			via: u, Request: request, Path: "/api/1", Headers: ids, Remove: drop, RequestID: "0123456789abcdef",
+			Host: "a.example", Scheme: "http", Peer: netip.MustParseAddr("192.0.2.1"), Client: netip.MustParseAddr("192.0.2.1"),
+		}
+		u.rewrite(x)
+	}
 }
