@@ -47,6 +47,14 @@ func (m metrics) source(name string) sourceMetrics {
 	}
 }
 
+// forget removes the series of a kind of source that is not in use any more.
+func (m metrics) forget(kind string) {
+	of := prometheus.Labels{"source": kind}
+	m.fetches.DeletePartialMatch(of)
+	m.keys.Delete(of)
+	m.renewed.Delete(of)
+}
+
 func (m sourceMetrics) ok(keys int) {
 	m.fetched.Inc()
 	m.keys.Set(float64(keys))
