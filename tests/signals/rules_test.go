@@ -1,7 +1,6 @@
 package signals
 
 import (
-	"encoding/json"
 	"os"
 	"regexp"
 	"slices"
@@ -9,6 +8,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // ruleFile is what these tests read of rules.yml.
@@ -46,8 +47,9 @@ func TestRulesAndPanelsAskForWhatIsThere(t *testing.T) {
 			asked[r.Record+r.Alert] = r.Expr
 		}
 	}
-	for title, queries := range dashboardQueries(t) {
-		asked[title] = strings.Join(queries, " + ")
+	panels, variables := harness.Dashboard(t, "../../deploy/grafana/dashboards/gateway.json")
+	for _, p := range append(panels, variables...) {
+		asked[p.Title] = strings.Join(p.Queries, " + ")
 	}
 	if len(asked) < 40 {
 		t.Fatalf("only %d rules and panels found", len(asked))
@@ -63,45 +65,6 @@ func TestRulesAndPanelsAskForWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-}
-
-// dashboardQueries returns each panel's, variable's and annotation's queries.
-func dashboardQueries(t *testing.T) map[string][]string {
-	t.Helper()
-	text, err := os.ReadFile("../../deploy/grafana/dashboards/gateway.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var board struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-		Annotations struct {
-			List []struct{ Name, Expr string }
-		}
-		Templating struct {
-			List []struct{ Name, Definition string }
-		}
-	}
-	if err := json.Unmarshal(text, &board); err != nil {
-		t.Fatal(err)
-	}
-	queries := map[string][]string{}
-	for _, p := range board.Panels {
-		for _, target := range p.Targets {
-			queries[p.Title] = append(queries[p.Title], target.Expr)
-		}
-	}
-	for _, v := range board.Templating.List {
-		queries["variable "+v.Name] = []string{v.Definition}
-	}
-	for _, a := range board.Annotations.List {
-		if a.Expr != "" {
-			queries["annotation "+a.Name] = []string{a.Expr}
-		}
-	}
-	return queries
 }
 
 // metricNames returns what an expression selects: the names in it that are
@@ -131,8 +94,13 @@ func TestMetricNames(t *testing.T) {
 	f(`label_values(up{job="gateway"}, instance)`, "up")
 }
 
-// Every alert has a case in which it fires and one in which it does not.
+// Every alert has a case in which it fires and one in which it does not, and
+// docs/operations.md says what to do.
 func TestEveryAlertIsTested(t *testing.T) {
+	operations, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var file ruleFile
 	readYAML(t, "../../deploy/prometheus/rules.yml", &file)
 	var cases struct {
@@ -160,6 +128,9 @@ func TestEveryAlertIsTested(t *testing.T) {
 	}
 	for _, g := range file.Groups {
 		for _, r := range g.Rules {
+			if !strings.Contains(string(operations), r.Alert) {
+				t.Errorf("%s is not in docs/operations.md", r.Alert)
+			}
 			if !fires[r.Alert+r.Record] || !quiet[r.Alert] {
 				t.Errorf("%s: fires in a case %v, keeps quiet in one %v", r.Alert+r.Record, fires[r.Alert+r.Record], quiet[r.Alert])
 			}
