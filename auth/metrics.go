@@ -49,10 +49,9 @@ func (m metrics) source(name string) sourceMetrics {
 
 // forget removes the series of a kind of source that is not in use any more.
 func (m metrics) forget(kind string) {
-	of := prometheus.Labels{"source": kind}
-	m.fetches.DeletePartialMatch(of)
-	m.keys.Delete(of)
-	m.renewed.Delete(of)
+	m.fetches.DeletePartialMatch(prometheus.Labels{"source": kind})
+	m.keys.DeleteLabelValues(kind)
+	m.renewed.DeleteLabelValues(kind)
 }
 
 func (m sourceMetrics) ok(keys int) {

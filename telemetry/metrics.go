@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"mime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -19,12 +20,15 @@ type MetricsFormat struct {
 	openMetrics bool
 }
 
-// NegotiateMetrics picks the format that the Accept header of a scrape asks for: OpenMetrics, which carries
-// exemplars, or Prometheus' text format, which everything understands.
+// NegotiateMetrics picks the format by the Accept header of a scrape: OpenMetrics 1.0, which carries exemplars,
+// for those that name it, else Prometheus' text format, which everything understands. Weights do not matter:
+// whoever knows the former prefers it.
 func NegotiateMetrics(accept string) MetricsFormat {
-	format := expfmt.NegotiateIncludingOpenMetrics(http.Header{"Accept": {accept}})
-	if format.FormatType() == expfmt.TypeOpenMetrics {
-		return MetricsFormat{ContentType: string(format), openMetrics: true}
+	for offer := range strings.SplitSeq(accept, ",") {
+		kind, parameters, err := mime.ParseMediaType(offer)
+		if err == nil && kind == "application/openmetrics-text" && parameters["version"] == "1.0.0" && parameters["q"] != "0" {
+			return MetricsFormat{ContentType: kind + "; version=1.0.0; charset=utf-8", openMetrics: true}
+		}
 	}
 	return MetricsFormat{ContentType: "text/plain; version=0.0.4; charset=utf-8"}
 }

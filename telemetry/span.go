@@ -18,8 +18,9 @@ const SlowStep = 5 * time.Millisecond
 
 // Span is the span of one request, from [Tracing.Start]. It is a value to pass along; it must be ended once.
 type Span struct {
-	ctx  context.Context
-	span trace.Span
+	ctx    context.Context
+	span   trace.Span
+	tracer trace.Tracer // of its steps; nil if it is not recorded
 }
 
 // SpanEnd is what is known about a request when it has been answered. The strings may alias request
@@ -59,7 +60,7 @@ func (s Span) Step(name string, start, end time.Time, errorType string) {
 	if !s.span.IsRecording() || errorType == "" && end.Sub(start) < SlowStep {
 		return
 	}
-	_, step := s.span.TracerProvider().Tracer(tracerName).Start(s.ctx, name, trace.WithTimestamp(start))
+	_, step := s.tracer.Start(s.ctx, name, trace.WithTimestamp(start))
 	if errorType != "" {
 		step.SetAttributes(attribute.String("error.type", errorType))
 		step.SetStatus(codes.Error, "")

@@ -120,7 +120,7 @@ func (t *Tracing) parse(parent, state string) trace.SpanContext {
 
 func (t *Tracing) record(ctx context.Context) Span {
 	ctx, span := t.tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
-	return Span{ctx: ctx, span: span}
+	return Span{ctx: ctx, span: span, tracer: t.tracer}
 }
 
 // passive returns a span that records nothing and hands identifiers on.
