@@ -78,8 +78,10 @@ func TestAccessLine(t *testing.T) {
 		}
 	}
 	n.do("GET", "/open/b?secret=1", "X-Request-ID: open")
-	f("open", map[string]any{"level": "info", "method": "GET", "route": "/open/*", "path": "/open/b", "status": 200, "upstream": upstream, "tries": 1,
-		"limit": "allowed", "limit_source": "none", "client_ip": "127.0.0.1", "user": "", "bytes_in": 0, "bytes_out": 5})
+	f("open", map[string]any{
+		"level": "info", "method": "GET", "route": "/open/*", "path": "/open/b", "status": 200, "upstream": upstream, "tries": 1,
+		"limit": "allowed", "limit_source": "none", "client_ip": "127.0.0.1", "user": "", "bytes_in": 0, "bytes_out": 5,
+	})
 	for _, id := range []string{"allowed", "denied"} {
 		n.do("GET", "/users/1", "X-Request-ID: "+id, token(t, nil, 0))
 	}

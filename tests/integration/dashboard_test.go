@@ -14,7 +14,7 @@ import (
 
 // observed is a cluster of which every panel has something to show.
 func observed(redis *server, up upstream) harness.Config {
-	return harness.Config{Redis: redis.Addr, Budget: patientBudget, Global: "rps: 5000", Routes: []string{
+	return harness.Config{Redis: redis.Addr, Budget: patientBudget, Global: "rps: 5000", Otel: "127.0.0.1:1", Routes: []string{
 		fmt.Sprintf(`path: "/limited/*", upstream: %q, rate_limit: {rps: 20, burst: 20, key_by: ip}`, up.URL),
 		fmt.Sprintf(`path: "/flaky/*", upstream: %q, retry: {attempts: 1, backoff_ms: 1}, breaker: {failures: 1000}`, up.URL),
 		fmt.Sprintf(`path: "/checked", upstream: %q, health_check: {path: "/health", interval_ms: 1000, timeout_ms: 500}`,
@@ -69,9 +69,12 @@ func TestEveryPanelShowsSomething(t *testing.T) {
 	for _, shown := range []string{
 		`gateway_limiter_mode{mode="local"} == 1`, `max(gateway_breaker_state) >= 2`,
 		`max(rate(gateway_limiter_decisions_total{source="local"}[10s])) > 0`, `max(rate(gateway_upstream_retries_total[30s])) > 0`,
-		`ALERTS{alertname="GatewayRedisLost"}`, `route:http_requests:rate1m > 0`,
+		`max(rate(gateway_trace_spans_dropped_total[30s])) > 0`, `ALERTS{alertname="GatewayRedisLost"}`, `route:http_requests:rate1m > 0`,
 	} {
 		harness.Eventually(t, 15*time.Second, shown, func() bool { return len(m.query(shown)) > 0 })
+	}
+	if !m.hasExemplars("http_request_duration_seconds_bucket") {
+		t.Error("no exemplar of a latency")
 	}
 	if broken, all := m.brokenRules(); len(broken) > 0 || all < 15 {
 		t.Errorf("of %d rules: %q", all, broken)

@@ -54,7 +54,7 @@ func newMonitor(t *testing.T, nodes []*harness.Gateway) *monitor {
 		testcontainers.WithLogger(log.TestLogger(t)),
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.NetworkMode = "host" }),
 		testcontainers.WithFiles(file("prometheus.yml", []byte(config)), file("rules.yml", rules)),
-		testcontainers.WithCmd("--config.file=/etc/prometheus/prometheus.yml", "--web.listen-address="+strings.TrimPrefix(m.url, "http://")),
+		testcontainers.WithCmd("--config.file=/etc/prometheus/prometheus.yml", "--enable-feature=exemplar-storage", "--web.listen-address="+strings.TrimPrefix(m.url, "http://")),
 	)
 	testcontainers.CleanupContainer(t, m.container)
 	if err != nil {
@@ -115,6 +115,24 @@ func (m *monitor) query(expr string) []float64 {
 		}
 	}
 	return values
+}
+
+// hasExemplars reports whether trace ids were scraped with a metric.
+func (m *monitor) hasExemplars(metric string) bool {
+	m.t.Helper()
+	var data []struct {
+		Exemplars []struct{ Labels map[string]string }
+	}
+	now := time.Now()
+	m.get(fmt.Sprintf("/api/v1/query_exemplars?query=%s&start=%d&end=%d", metric, now.Add(-time.Hour).Unix(), now.Unix()+1), &data)
+	for _, series := range data {
+		for _, e := range series.Exemplars {
+			if len(e.Labels["trace_id"]) == 32 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // brokenRules returns the rules that Prometheus could not evaluate, and how many
