@@ -153,7 +153,9 @@ func TestHostileTextInTheAccessLine(t *testing.T) {
 	path := "/open/one%0Atwo%1B%7F%C2%85%E2%80%A8%E2%80%AE%FF"
 	f(`/open/one`, func() { n.do("GET", path) })
 	f(`raw`, func() { n.raw("GET /open/raw\x80\xe2\x80\xae\xff HTTP/1.1\r\nHost: a\r\n\r\n") })
-	f(`"client_ip"`, func() { n.raw("GET /open/x HTTP/1.1\r\nHost: a\r\nX-Request-ID: " + strings.Repeat("x", 1000) + "\x80\u202e\r\n\r\n") })
+	f(`"client_ip"`, func() {
+		n.raw("GET /open/x HTTP/1.1\r\nHost: a\r\nX-Request-ID: " + strings.Repeat("x", 1000) + "\x80\u202e\r\n\r\n")
+	})
 	long := "/open/" + strings.Repeat("long", 450)
 	f(`longlong`, func() { n.do("GET", long) }, `"path":"`+long+`"`)
 }
