@@ -3,7 +3,6 @@ package signals
 import (
 	"encoding/json"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -33,10 +32,13 @@ func TestTraceOfARequest(t *testing.T) {
 	if text := s.scrape("application/openmetrics-text;version=1.0.0"); !exemplar.MatchString(text) {
 		t.Errorf("no exemplar of %s", id)
 	}
-	if s.mu.Lock(); strings.Contains(cmp.Diff("", s.spans[0].String()+s.spans[len(s.spans)-1].String()), "hidden") {
-		t.Error("a span tells the query")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, span := range s.spans {
+		if strings.Contains(span.String(), "hidden") {
+			t.Errorf("the query is in %s", span)
+		}
 	}
-	s.mu.Unlock()
 }
 
 // What is fast and goes well has no span; what fails has one.
@@ -46,8 +48,6 @@ func TestTraceTellsWhatFailed(t *testing.T) {
 		t.Helper()
 		s.ask("GET", path, "X-Request-ID", id)
 		got := s.trace(s.traceOf(id))
-		// A machine under load may make a step slow that does not fail.
-		got = slices.DeleteFunc(got, func(span string) bool { return span == "internal limiter" || span == "internal auth" })
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", id, diff)
 		}
