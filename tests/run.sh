@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the tests and tells what it could not run.
 #
-#   run.sh all          unit, load-check and integration; what the machine lacks is listed last
+#   run.sh all          unit, load-check, rules and integration; what the machine lacks is listed last
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
+#   run.sh rules        the alert rules of deploy/prometheus, with promtool, its own or that of Prometheus' image
 #   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
@@ -65,6 +66,23 @@ load_check() {
   if have_node; then try node tests/load/check.mjs; else not_run 'load scripts (no Node.js 18 or newer)'; fi
 }
 
+rules() {
+  local tool=(promtool)
+  if ! command -v promtool >/dev/null; then
+    if ! have_docker; then
+      not_run 'alert rules (no promtool and no Docker)'
+      return
+    fi
+    local image
+    image=$(sed -n 's/^ *image: \(prom\/prometheus:.*\)/\1/p' docker-compose.yml)
+    tool=(docker run --rm --network none -v "$PWD/deploy/prometheus:/rules:ro" -w /rules --entrypoint promtool "$image")
+  fi
+  pushd deploy/prometheus >/dev/null || return
+  try "${tool[@]}" check config prometheus.yml
+  try "${tool[@]}" test rules rules_test.yml
+  popd >/dev/null || return
+}
+
 accuracy() {
   if ! have_redis; then
     not_run 'accuracy (no redis-server)'
@@ -120,16 +138,17 @@ vuln() { # a network that does not reach vuln.go.dev must not turn a good change
 
 strict=${CI:-false}
 case ${1:-all} in
-  all) unit; load_check; integration ;;
+  all) unit; load_check; rules; integration ;;
   unit) unit ;;
   integration) strict=true; integration ;;
   load-check) strict=true; load_check ;;
+  rules) strict=true; rules ;;
   accuracy) strict=true; accuracy ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, rules, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done
