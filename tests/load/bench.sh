@@ -15,7 +15,7 @@ done
 
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
-CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$dir/gateway" ./cmd/gateway
+CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags '-s -w' -o "$dir/gateway" ./cmd/gateway
 
 nginx_config() { # NAME LISTEN LOCATION
   cat >"$dir/$1.conf" <<CONF
