@@ -44,6 +44,10 @@ test-integration: ## tests against real containers; fails without Docker
 load-check: ## the k6 scripts against targets that must pass and must fail, on Node.js
 	@bash tests/run.sh load-check
 
+.PHONY: test-kubernetes
+test-kubernetes: ## the Kubernetes manifests, without a cluster
+	@bash tests/run.sh kubernetes
+
 .PHONY: accuracy
 accuracy: ## admissions of real clusters under faults, counted at the upstream, into tests/cluster/accuracy/RESULTS.md
 	@bash tests/run.sh accuracy

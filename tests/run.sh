@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the tests and tells what it could not run.
 #
-#   run.sh all          unit, load-check and integration; what the machine lacks is listed last
+#   run.sh all          unit, load-check, kubernetes and integration; what the machine lacks is listed last
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
+#   run.sh kubernetes   the manifests: both builds, the API's types, the gateway with their configuration
 #   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
@@ -65,6 +66,11 @@ load_check() {
   if have_node; then try node tests/load/check.mjs; else not_run 'load scripts (no Node.js 18 or newer)'; fi
 }
 
+kubernetes() { # a module of its own
+  try env -C tests/kubernetes go vet ./...
+  try env -C tests/kubernetes go test -timeout 10m ./...
+}
+
 accuracy() {
   if ! have_redis; then
     not_run 'accuracy (no redis-server)'
@@ -120,16 +126,17 @@ vuln() { # a network that does not reach vuln.go.dev must not turn a good change
 
 strict=${CI:-false}
 case ${1:-all} in
-  all) unit; load_check; integration ;;
+  all) unit; load_check; kubernetes; integration ;;
   unit) unit ;;
   integration) strict=true; integration ;;
   load-check) strict=true; load_check ;;
+  kubernetes) kubernetes ;;
   accuracy) strict=true; accuracy ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, kubernetes, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done
