@@ -1,7 +1,9 @@
 package kubernetes
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -9,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -75,7 +78,13 @@ func (o *objects) add(kind, name string, text []byte) error {
 
 func decode[T any](into *map[string]*T, name string, text []byte) error {
 	object := new(T)
-	if err := yaml.UnmarshalStrict(text, object); err != nil {
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return err
+	}
+	// The API server's decoder: unlike encoding/json it tells a from A.
+	faults, err := json.UnmarshalStrict(asJSON, object)
+	if err := errors.Join(append(faults, err)...); err != nil {
 		return err
 	}
 	if *into == nil {
@@ -109,9 +118,10 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 	if err := o.add("v1 Service", "a", []byte(good)); err != nil {
 		t.Error(err)
 	}
-	bad := "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {selectors: {a: b}}"
-	if err := o.add("v1 Service", "a", []byte(bad)); err == nil {
-		t.Error("spec.selectors is taken for a field of a Service")
+	for _, field := range []string{"selectors", "Selector"} {
+		if err := o.add("v1 Service", "a", []byte(strings.Replace(good, "selector", field, 1))); err == nil {
+			t.Errorf("spec.%s is taken for a field of a Service", field)
+		}
 	}
 	if err := o.add("v1 Pod", "a", nil); err == nil {
 		t.Error("a kind that no test looks at is taken")
