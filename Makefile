@@ -3,6 +3,8 @@
 # with CI=true it is a failure. See tests/run.sh.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# HTTP/2 of net/http: the data port speaks HTTP/1.1, and so may collectors and key servers.
+TAGS     = nethttpomithttp2
 LDFLAGS  = -s -w -X main.version=$(VERSION)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 GATEWAY ?= http://127.0.0.1:8080
@@ -23,7 +25,7 @@ help: ## list these commands
 
 .PHONY: build
 build: ## bin/gateway and bin/echo, stripped, stamped with the version
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/gateway ./cmd/echo
+	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/gateway ./cmd/echo
 
 .PHONY: run
 run: ## a whole cluster in one process: three nodes, Redis, two upstreams, a token to paste
@@ -44,6 +46,10 @@ test-integration: ## tests against real containers; fails without Docker
 .PHONY: load-check
 load-check: ## the k6 scripts against targets that must pass and must fail, on Node.js
 	@bash tests/run.sh load-check
+
+.PHONY: test-kubernetes
+test-kubernetes: ## the Kubernetes manifests, without a cluster
+	@bash tests/run.sh kubernetes
 
 .PHONY: accuracy
 accuracy: ## admissions of real clusters under faults, counted at the upstream, into tests/cluster/accuracy/RESULTS.md

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs the tests and tells what it could not run.
 #
-#   run.sh all          unit, load-check, rules and integration; what the machine lacks is listed last
+#   run.sh all          unit, load-check, rules, kubernetes and integration; what the machine lacks is listed last
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
 #   run.sh rules        the alert rules of deploy/prometheus, with promtool, its own or that of Prometheus' image
+#   run.sh kubernetes   the manifests: both builds, the API's types, the gateway with their configuration
 #   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
@@ -83,6 +84,11 @@ rules() {
   popd >/dev/null || return
 }
 
+kubernetes() { # a module of its own
+  try env -C tests/kubernetes go vet ./...
+  try env -C tests/kubernetes go test -timeout 10m ./...
+}
+
 accuracy() {
   if ! have_redis; then
     not_run 'accuracy (no redis-server)'
@@ -138,17 +144,18 @@ vuln() { # a network that does not reach vuln.go.dev must not turn a good change
 
 strict=${CI:-false}
 case ${1:-all} in
-  all) unit; load_check; rules; integration ;;
+  all) unit; load_check; rules; kubernetes; integration ;;
   unit) unit ;;
   integration) strict=true; integration ;;
   load-check) strict=true; load_check ;;
   rules) strict=true; rules ;;
+  kubernetes) kubernetes ;;
   accuracy) strict=true; accuracy ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, rules, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, rules, kubernetes, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done

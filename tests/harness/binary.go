@@ -18,10 +18,10 @@ const runLimit = 30 * time.Second
 // Binary is the path of a built gateway.
 type Binary string
 
-// Build compiles the gateway into dir.
+// Build compiles the gateway into dir, with the tag it is shipped with.
 func Build(dir string) (Binary, error) {
 	path := filepath.Join(dir, "gateway")
-	cmd := exec.Command("go", "build", "-o", path, "github.com/go-api-gateway-pro/gateway/cmd/gateway")
+	cmd := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-o", path, "github.com/go-api-gateway-pro/gateway/cmd/gateway")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build the gateway: %w\n%s", err, out)
 	}
