@@ -133,7 +133,7 @@ routes:
 func gateway(config func(s *stage, host, port string) string) func(context.Context, *stage, string) ([]string, error) {
 	return func(ctx context.Context, s *stage, addr string) ([]string, error) {
 		binary := filepath.Join(s.dir, "gateway")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./cmd/gateway")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", binary, "./cmd/gateway")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("cannot build: %w: %s", err, out)
