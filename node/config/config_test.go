@@ -133,6 +133,10 @@ func TestParseRefuses(t *testing.T) {
 			}
 		}
 	}
+	for _, key := range []string{"allow", "hosts", "methods"} {
+		f(`routes: [{path: "/a", upstream: "http://a", `+key+`: ["${EMPTY}", "${NONE:-}"]}]`,
+			"routes[0]."+key+": must keep an element, got only variables that expand to nothing")
+	}
 	f("sever: {port: 1}", "sever: unknown key, allowed: admin, api_keys, cluster, cors,")
 	f("server: {prot: 1}", "server.prot: unknown key, allowed: body_limit_bytes,")
 	f("server: {port: eighty}", `server.port: must be a whole number, got "eighty" (line 1)`)
