@@ -387,3 +387,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestHashKnowsKeysThatAreNoText(t *testing.T) {
+	hash := func(path string) string {
+		c, err := Parse([]byte(`routes: [{path: `+path+`, upstream: "http://a", request_headers: {set: {1: x}}}]`), env())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Hash()
+	}
+	if a, b := hash("/a"), hash("/b"); a == "" || a == b {
+		t.Errorf("two configurations have the hashes %q and %q", a, b)
+	}
+}
