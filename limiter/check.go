@@ -50,7 +50,7 @@ func (l *Limiter) consult(ctx context.Context, a *ask, buckets []Bucket, next st
 	defer a.timer.Stop()
 	for next == stepWait {
 		if !l.await(ctx, a, f, wait) {
-			l.local.decideByShare(a, l.view(), true)
+			l.local.decideByShare(a, l.view(), unsent)
 			return a
 		}
 		next, f = l.local.decide(a, l.view())
@@ -79,24 +79,24 @@ func (l *Limiter) inquire(ctx context.Context, a *ask, buckets []Bucket, wait ti
 	if err := l.batcher.put(a); err != nil {
 		l.remote.drop(a)
 		l.breaker.fail(1, true, l.elapsed())
-		return l.again(buckets)
+		return l.again(buckets, unsent)
 	}
-	late := false
+	expired := false
 	select {
 	case <-a.done:
 		return l.outcome(a)
 	case <-a.timer.C:
-		late = true
+		expired = true
 	case <-ctx.Done():
 	}
 	if !a.state.CompareAndSwap(askWaiting, askAbandoned) {
 		<-a.done // the answer came at the last moment
 		return l.outcome(a)
 	}
-	if late {
+	if expired {
 		l.late(wait)
 	}
-	return l.again(buckets)
+	return l.again(buckets, late)
 }
 
 // late counts a check that Redis did not answer in time. A caller that gave less
@@ -109,9 +109,9 @@ func (l *Limiter) late(wait time.Duration) {
 
 // again decides by share. An ask that may still be on its way is left to the
 // worker that has it.
-func (l *Limiter) again(buckets []Bucket) *ask {
+func (l *Limiter) again(buckets []Bucket, why absence) *ask {
 	a := l.ask(buckets)
-	l.local.decideByShare(a, l.view(), true)
+	l.local.decideByShare(a, l.view(), why)
 	return a
 }
 
@@ -120,7 +120,7 @@ func (l *Limiter) outcome(a *ask) *ask {
 	if a.err == nil {
 		return a
 	}
-	l.local.decideByShare(a, l.view(), true)
+	l.local.decideByShare(a, l.view(), late)
 	return a
 }
 

@@ -41,7 +41,7 @@ func (s *store) decide(a *ask, v view) (step, *flight) {
 	s.countLocked(a, v)
 	switch {
 	case v.local || s.settlingLocked(a, v):
-		s.decideByShareLocked(a, v, false)
+		s.decideByShareLocked(a, v, lost)
 		return stepDone, nil
 	case s.deniedLocked(a, v):
 		return stepDone, nil

@@ -90,7 +90,7 @@ func TestLateChecksAreNotOwed(t *testing.T) {
 	outage(l)
 	admitted(t, l, 10, b)
 	for range 5 {
-		l.asks.Put(l.again([]Bucket{b}))
+		l.asks.Put(l.again([]Bucket{b}, late))
 	}
 	l.breaker.close(l.elapsed())
 	l.back(l.ctx)

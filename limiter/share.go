@@ -70,18 +70,27 @@ func (s *share) settled(now int64, r *rule, members, tokens int) {
 	s.owing = s.known < s.tat
 }
 
-// decideByShare decides a without Redis. Unless late, what it admits will be
-// owed: an ask that is merely late has been charged in Redis.
-func (s *store) decideByShare(a *ask, v view, late bool) {
+// absence is why a share decides.
+type absence uint8
+
+const (
+	lost   absence = iota // Redis must not be asked
+	unsent                // it was to be asked, but the question never left
+	late                  // it was asked, and has not answered in time
+)
+
+// decideByShare decides a without Redis. What it admits will be owed, but for an
+// ask that is merely late: that has been charged in Redis.
+func (s *store) decideByShare(a *ask, v view, why absence) {
 	mask := s.acquire(a)
 	defer s.release(mask)
-	s.decideByShareLocked(a, v, late)
+	s.decideByShareLocked(a, v, why)
 }
 
-func (s *store) decideByShareLocked(a *ask, v view, late bool) {
+func (s *store) decideByShareLocked(a *ask, v view, why absence) {
 	for i := range a.items {
 		it := &a.items[i]
-		it.result = s.slot(a, i, v.now).offer(it, v, late)
+		it.result = s.slot(a, i, v.now).offer(it, v, why)
 	}
 	a.settle()
 	a.source = a.special()
@@ -91,7 +100,7 @@ func (s *store) decideByShareLocked(a *ask, v view, late bool) {
 			continue
 		}
 		c := s.slot(a, i, v.now)
-		if late {
+		if why == late {
 			c.share.charge(v.now, it.rule, v.members, it.cost)
 		} else {
 			c.share.owe(v.now, it.rule, v.members, it.cost)
@@ -100,8 +109,8 @@ func (s *store) decideByShareLocked(a *ask, v view, late bool) {
 }
 
 // offer tells what the share would give, but takes nothing.
-func (c *slot) offer(it *item, v view, late bool) redis_rate.Result {
-	if late {
+func (c *slot) offer(it *item, v view, why absence) redis_rate.Result {
+	if why != lost {
 		if retry := c.denial.fresh(v.now); retry > 0 {
 			return redis_rate.Result{Limit: it.rule.rate, RetryAfter: time.Duration(retry), ResetAfter: time.Duration(c.denial.reset - v.now)}
 		}

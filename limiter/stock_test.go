@@ -233,6 +233,33 @@ func TestLateGrantBecomesStock(t *testing.T) {
 	}
 }
 
+// A check that waits in vain for another one's refill was never sent: what the share
+// admits instead is owed, not given away.
+func TestWhoWaitsInVainOwes(t *testing.T) {
+	s := newServer(t)
+	p := &proxy{target: s.Addr()}
+	l := newQuiet(t, s, func(o *Options) { o.Config.Addrs = []string{fakeRedis(t, p.serve)} })
+	hot := Bucket{Limit: hotLimit(1000), Cost: 5}
+	admitted(t, l, 1, Bucket{Limit: perSecond("other", ScopeUser, 1, 1)}) // the connection is there
+	p.held.Lock()
+	first := make(chan Decision)
+	go func() { first <- l.Check(t.Context(), []Bucket{hot}) }()
+	waitFor(t, func() bool { return s.Exists("rate:test:hot:") })
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if d := l.Check(gone, []Bucket{hot}); !d.Allowed || d.Source != SourceLocal {
+		t.Errorf("got %+v, want allowed by the share: the refill is late", d)
+	}
+	p.held.Unlock()
+	if d := <-first; !d.Allowed {
+		t.Errorf("got %+v, want allowed", d)
+	}
+	l.back(l.ctx)
+	if left := s.tokensIn(t, hot); left != 990 {
+		t.Errorf("%d left, want 990: two requests of 5 passed", left)
+	}
+}
+
 // What is put back into a full bucket leaves it full, and nothing in Redis.
 func TestRefundNeverOverfills(t *testing.T) {
 	s := newServer(t)

@@ -16,7 +16,7 @@ func TestStoreIsBounded(t *testing.T) {
 		for j := range 3 {
 			a.add(set.get(limit), fmt.Sprint(i, "/", j), 1)
 		}
-		s.decideByShare(a, view{now: 1, members: 1}, false)
+		s.decideByShare(a, view{now: 1, members: 1}, lost)
 	}
 	for i := range s.shards {
 		sh := &s.shards[i]

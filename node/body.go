@@ -25,7 +25,20 @@ const (
 
 // bodySize returns what a request says of its body: its length, -1 for one whose
 // end will show, 0 for none.
-func bodySize(r *fasthttp.Request) int { return max(r.Header.ContentLength(), -1) }
+func bodySize(r *fasthttp.Request) int {
+	if n := r.Header.ContentLength(); n >= -1 {
+		return n
+	}
+	return 0 // a request has no body that ends with the connection
+}
+
+// leftUnread reports whether the client may still be sending the request's body.
+func leftUnread(r *fasthttp.Request) bool {
+	if u, ours := r.BodyStream().(*upload); ours {
+		return !u.ended
+	}
+	return r.IsBodyStream() || r.MayContinue() && bodySize(r) != 0
+}
 
 // takeBody prepares the request's body for being forwarded: a small one is read,
 // a larger one becomes a stream that bounds itself.

@@ -198,7 +198,9 @@ func (n *Node) observe(c fiber.Ctx) error {
 // and writes its access log line: when the chain has ended or, if the answer goes
 // on, with its last byte.
 func (n *Node) conclude(x *exchange) {
-	clientOf(x.ctx.Conn()).waitFor(nil)
+	client := clientOf(x.ctx.Conn())
+	client.waitFor(nil)
+	client.unread.Store(leftUnread(&x.ctx.Request))
 	took, status := n.now().Sub(x.start), x.ctx.Response.StatusCode()
 	x.metrics(n).Observe(x.method, status, took, x.span.Exemplar())
 	x.endSpan()

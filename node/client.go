@@ -87,6 +87,9 @@ func (c *clientConn) state(s fasthttp.ConnState) {
 	if s == fasthttp.StateIdle || s == fasthttp.StateActive {
 		c.idle = s == fasthttp.StateIdle
 	}
+	if s == fasthttp.StateIdle {
+		c.unread.Store(false) // the rest of the body was discarded
+	}
 }
 
 // SetReadDeadline sets the socket's, but not further ahead than parking if a

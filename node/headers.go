@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -95,7 +96,7 @@ func setLimitHeaders(h *fasthttp.ResponseHeader, d *limiter.Decision) {
 	if d.Limit == nil || d.Limit.Scope == "global" {
 		return
 	}
-	window := wholeSeconds(d.Limit.Period * time.Duration(d.Limit.Burst) / time.Duration(d.Limit.Rate))
+	window := fillSeconds(d.Limit)
 	reset := wholeSeconds(d.ResetAfter)
 	if d.Remaining == 0 {
 		reset = wholeSeconds(d.RetryAfter)
@@ -105,6 +106,12 @@ func setLimitHeaders(h *fasthttp.ResponseHeader, d *limiter.Decision) {
 	setNumber(h, "X-RateLimit-Limit", int64(d.Limit.Burst))
 	setNumber(h, "X-RateLimit-Remaining", int64(d.Remaining))
 	setNumber(h, "X-RateLimit-Reset", reset)
+}
+
+// fillSeconds is how long an empty bucket takes to fill. The product of a day and
+// a large burst is no duration any more.
+func fillSeconds(l *limiter.Limit) int64 {
+	return max(1, int64(math.Ceil(l.Period.Seconds()*float64(l.Burst)/float64(l.Rate))))
 }
 
 // quota is two parameters of an item in the RateLimit headers.

@@ -42,6 +42,8 @@ func TestLimitHeadersAreStructuredFields(t *testing.T) {
 	f(limiter.Decision{Allowed: true, Limit: limit, Source: limiter.SourceLease, Remaining: 149, ResetAfter: 10 * ms}, 150, 2, 149, 1, "")
 	f(limiter.Decision{Allowed: true, Limit: limit, Source: limiter.SourceRedis, Remaining: 0, ResetAfter: 1500 * ms}, 150, 2, 0, 1, "")
 	f(limiter.Decision{Limit: limit, Source: limiter.SourceDeny, RetryAfter: time.Nanosecond, ResetAfter: 1500 * ms}, 150, 2, 0, 1, "1")
+	daily := &limiter.Limit{ID: "d", Scope: limiter.ScopeUser, Rate: 1_000_000, Burst: 2_000_000, Period: 24 * time.Hour}
+	f(limiter.Decision{Allowed: true, Limit: daily, Source: limiter.SourceRedis, Remaining: 1, ResetAfter: 48 * time.Hour}, 2_000_000, 172_800, 1, 172_800, "")
 	f(limiter.Decision{Limit: hourly, Source: limiter.SourceLocal, RetryAfter: 3001 * ms, ResetAfter: 6 * time.Minute}, 500, 360, 0, 4, "4")
 }
 

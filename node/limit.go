@@ -22,7 +22,7 @@ type limit struct {
 func newLimit(route string, l *config.RateLimit, claims []string) *limit {
 	out := &limit{limit: l.Limit(route), cost: l.Tokens(), header: l.Key(), claim: slices.Index(claims, l.Key())}
 	out.byIP = out.limit
-	out.byIP.ID += "-ip"
+	out.byIP.ID = "ip:" + out.byIP.ID // begins no other: those with a path, a name: or global
 	return out
 }
 

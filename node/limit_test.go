@@ -17,6 +17,7 @@ routes:
   - {path: "/dear", upstream: "${UPSTREAM}", rate_limits: [{rate: 60, per: hour, burst: 10, cost: 4, key_by: ip}]}
   - {path: "/both", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 5, key_by: ip}, {rate: 60, per: hour, burst: 3, key_by: ip}]}
   - {path: "/shadow", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 2, key_by: ip, shadow: true}]}
+  - {path: "/login", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 2, key_by: user, name: login}, {rps: 1, burst: 6, key_by: ip, name: login-ip}]}
   - {path: "/a", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 3, key_by: ip, name: shared}]}
   - {path: "/b", upstream: "${UPSTREAM}", rate_limits: [{rps: 1, burst: 3, key_by: ip, name: shared}]}
 `
@@ -56,6 +57,7 @@ func TestLimitKeys(t *testing.T) {
 	f("/dear", 2)
 	f("/both", 3) // the smaller one denies, and the other is not charged
 	f("/shadow", 10)
+	f("/login", 2) // nobody's user counts by address, in a bucket of its own
 	f("/a", 3)
 	f("/b", 0) // one name, one bucket
 	eventually(t, "the log tells what the shadow limit would have denied", func() bool { return strings.Contains(n.logs.String(), `"limit_shadow":"/shadow|ip"`) })

@@ -439,6 +439,35 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// Closing on a client that still sends would reset the connection, and take the
+// answer with it.
+func TestAnswerOutlivesTheBodyNobodyReads(t *testing.T) {
+	n := large(t, "body_limit_bytes: 1000000")
+	f := func(path string, declared, sent, status int) {
+		t.Helper()
+		conn, _ := n.dial()
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", path, declared, strings.Repeat("x", sent))
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", status)) {
+			t.Errorf("%s, %d of %d bytes: got %.20q, %v", path, sent, declared, answer, err)
+		}
+	}
+	f("/open/x", 2_000_000, 20_000, 413)
+	f("/users/x", 900_000, 200_000, 401)
+}
+
+// Who asks before sending nothing at all is served.
+func TestExpectWithoutBody(t *testing.T) {
+	n := start(t, streamRoutes)
+	conn, r := n.dial()
+	fmt.Fprint(conn, "GET /open/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n")
+	for _, want := range []int{100, 200} {
+		if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != want {
+			t.Fatalf("got %v, %v, want %d", resp, err, want)
+		}
+	}
+}
+
 func TestTrailersPassBothWays(t *testing.T) {
 	n := large(t, "body_limit_bytes: 1000000")
 	n.with(func(w http.ResponseWriter, r *http.Request) {

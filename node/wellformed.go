@@ -30,13 +30,17 @@ func isHost(host []byte) bool {
 	return !bytes.ContainsAny(host, "@/\\?#, \t")
 }
 
-// isOurs accepts a request target that is a path (or * or an authority, which
-// routing refuses), or a whole URL for the host that Host names (RFC 9112 §3.2.2
-// has the URL win; other servers go by Host).
+// isOurs accepts a request target that is a path, or a whole URL for the host that
+// Host names (RFC 9112 §3.2.2 has the URL win; other servers go by Host). Neither *
+// nor an authority is served here, and without a Host fasthttp would take one for
+// what follows two slashes.
 func isOurs(target, host []byte) bool {
 	_, rest, absolute := bytes.Cut(target, []byte("://"))
-	if target[0] == '/' || !absolute {
-		return true
+	if target[0] == '/' {
+		return len(host) > 0 || !bytes.HasPrefix(target, []byte("//"))
+	}
+	if !absolute {
+		return false
 	}
 	authority := rest
 	if i := bytes.IndexAny(rest, "/?#"); i >= 0 {

@@ -51,6 +51,19 @@ func (c *conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+// holdsMore looks whether TLS has taken in more than was read: the socket does not
+// tell. A read that may not wait returns what there is; then the deadline is set
+// again.
+func (c *conn) holdsMore(deadline time.Time) bool {
+	if !c.secure {
+		return false
+	}
+	var b [1]byte
+	_ = c.SetReadDeadline(time.Unix(1, 0))
+	n, err := c.Conn.Read(b[:])
+	return n > 0 || !isTimeout(err) || c.SetReadDeadline(deadline) != nil
+}
+
 // Write remembers that something was sent. A TLS record that was written in part
 // counts as not sent: the other side cannot use it.
 func (c *conn) Write(b []byte) (int, error) {

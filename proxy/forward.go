@@ -171,10 +171,10 @@ func (f *forwarding) visit(s *slot) tripResult {
 			s.gate.leave()
 		}
 	}()
-	last = s.roundTrip(f.x, deadline, f.repeatable)
+	last = s.roundTrip(f.x, deadline)
 	if last.stale && (f.repeatable || last.outcome == unsent && !f.x.Request.IsBodyStream()) {
 		s.client.CloseIdleConnections()
-		last = s.roundTrip(f.x, deadline, f.repeatable)
+		last = s.roundTrip(f.x, deadline)
 	}
 	if last.outcome != answered && (errors.Is(f.ctx.Err(), context.Canceled) || f.x.aborted()) {
 		last.outcome = aborted

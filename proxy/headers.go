@@ -54,7 +54,7 @@ func announce(x *Exchange, trailers []Header) {
 // name that the gateway sets or removes, nor under one that is taken for it.
 func (x *Exchange) mayTrail(name []byte) bool {
 	same := func(other string) bool { return dashed(string(name)) == dashed(other) }
-	return !isHopByHop(name) && !isForwarding(name) && !x.via.isAlias(name, x) &&
+	return !isHopByHop(name) && !isForwarding(name) && !x.via.isAlias(name, x) && !x.via.headers.governs(dashed(string(name))) &&
 		!slices.ContainsFunc([]string{"X-Request-ID", "Traceparent", "Tracestate", "Baggage"}, same) &&
 		!slices.ContainsFunc(x.Remove, same) && !slices.ContainsFunc(x.Headers, func(h Header) bool { return same(h.Name) })
 }

@@ -74,18 +74,17 @@ func (r tripResult) verdict() verdict {
 	return neutral
 }
 
-// roundTrip sends the request once and reads the response. With repeatable it
-// may be sent again, so the look at an idle connection, a system call, is saved.
-// The connection stays with the response if its body is streamed, and with the
-// tunnel if there is one.
-func (e *endpoint) roundTrip(x *Exchange, deadline time.Time, repeatable bool) tripResult {
+// roundTrip sends the request once and reads the response. The connection
+// stays with the response if its body is streamed, and with the tunnel if there is
+// one.
+func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 	for remaining := time.Until(deadline); remaining > 0; remaining = time.Until(deadline) {
 		pooled, err := e.client.AcquireConn(remaining, false)
 		if err != nil {
 			return notConnected(err, deadline)
 		}
 		c := pooled.Conn().(*conn)
-		if !c.ready(deadline, repeatable) {
+		if !c.ready(deadline) {
 			e.client.CloseConn(pooled)
 			// Reuse is last in, first out: what is left has been idle longer.
 			e.client.CloseIdleConnections()
@@ -121,10 +120,12 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time, repeatable bool) t
 }
 
 // ready prepares a connection for a request. It returns false if it served others
-// before and has gone, as far as is seen.
-func (c *conn) ready(deadline time.Time, repeatable bool) bool {
+// before and has gone since, or said more, as far as is seen. That is a system
+// call, which a request that may be sent again is not spared: what the upstream
+// said unasked would be taken for the answer.
+func (c *conn) ready(deadline time.Time) bool {
 	err := c.SetDeadline(deadline)
-	return !c.served || err == nil && (repeatable || c.alive())
+	return !c.served || err == nil && c.alive() && !c.holdsMore(deadline)
 }
 
 // endsWell reports whether the connection can serve another request.

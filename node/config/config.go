@@ -86,15 +86,15 @@ type Admin struct {
 // Route is one path and what happens to requests on it.
 type Route struct {
 	Path         string            `yaml:"path"`
-	Methods      []string          `yaml:"methods"` // empty: all
-	Hosts        []string          `yaml:"hosts"`   // empty: every host
+	Methods      Only              `yaml:"methods"` // empty: all
+	Hosts        Only              `yaml:"hosts"`   // empty: every host
 	AuthRequired bool              `yaml:"auth_required"`
 	AuthOptional bool              `yaml:"auth_optional"` // nobody is let in too, but not with bad credentials
 	Require      *auth.Requirement `yaml:"require"`
 	RateLimit    *RateLimit        `yaml:"rate_limit"`
 	RateLimits   []RateLimit       `yaml:"rate_limits"`
 
-	Allow           []string          `yaml:"allow"`   // CIDRs; empty: everybody
+	Allow           Only              `yaml:"allow"`   // CIDRs; empty: everybody
 	Deny            []string          `yaml:"deny"`    // CIDRs; wins over Allow
 	Rewrite         string            `yaml:"rewrite"` // template of the upstream's path
 	CORS            *CORS             `yaml:"cors"`    // instead of the cluster's
@@ -107,6 +107,12 @@ type Route struct {
 
 	proxy.UpstreamConfig `yaml:",inline"`
 }
+
+// Only lists what a route is for; none: everything.
+type Only []string
+
+// Narrows says that variables may not empty the list.
+func (Only) Narrows() {}
 
 // SetDefaults gives a new list element the proxy's defaults.
 func (r *Route) SetDefaults() { r.UpstreamConfig = proxy.DefaultUpstreamConfig() }

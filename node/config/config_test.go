@@ -133,6 +133,10 @@ func TestParseRefuses(t *testing.T) {
 			}
 		}
 	}
+	for _, key := range []string{"allow", "hosts", "methods"} {
+		f(`routes: [{path: "/a", upstream: "http://a", `+key+`: ["${EMPTY}", "${NONE:-}"]}]`,
+			"routes[0]."+key+": must keep an element, got only variables that expand to nothing")
+	}
 	f("sever: {port: 1}", "sever: unknown key, allowed: admin, api_keys, cluster, cors,")
 	f("server: {prot: 1}", "server.prot: unknown key, allowed: body_limit_bytes,")
 	f("server: {port: eighty}", `server.port: must be a whole number, got "eighty" (line 1)`)
@@ -384,4 +388,17 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Parse(%q) = %v, %v", text, cfg, err)
 		}
 	})
+}
+
+func TestHashKnowsKeysThatAreNoText(t *testing.T) {
+	hash := func(path string) string {
+		c, err := Parse([]byte(`routes: [{path: `+path+`, upstream: "http://a", request_headers: {set: {1: x}}}]`), env())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Hash()
+	}
+	if a, b := hash("/a"), hash("/b"); a == "" || a == b {
+		t.Errorf("two configurations have the hashes %q and %q", a, b)
+	}
 }

@@ -24,6 +24,10 @@ type defaulter interface{ SetDefaults() }
 // element.
 type oneOrMany interface{ OneOrMany() }
 
+// narrowing is implemented by lists that let everything in when they are empty.
+// Variables must not leave one so.
+type narrowing interface{ Narrows() }
+
 // decoder walks a YAML document beside the Go value it fills and collects every
 // problem instead of stopping at the first.
 type decoder struct {
@@ -146,6 +150,9 @@ func (d *decoder) list(n *yaml.Node, dst reflect.Value, path string) {
 		elem := newValue(dst.Type().Elem())
 		d.value(item, elem.Elem(), fmt.Sprintf("%s[%d]", path, out.Len()))
 		out = reflect.Append(out, elem.Elem())
+	}
+	if _, narrows := dst.Interface().(narrowing); narrows && len(items) > 0 && out.Len() == 0 {
+		d.fail(n, path, "must keep an element, got only variables that expand to nothing: an empty list excludes nobody")
 	}
 	dst.Set(out)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 
@@ -25,12 +26,34 @@ func clusterHash(text []byte) string {
 	for _, section := range nodeLocal() {
 		delete(doc, section)
 	}
-	canonical, err := json.Marshal(doc) // sorts keys
+	canonical, err := json.Marshal(keyedByText(doc)) // sorts keys
 	if err != nil {
 		return ""
 	}
 	sum := sha256.Sum256(canonical)
 	return hex.EncodeToString(sum[:8])
+}
+
+// keyedByText makes text of keys such as 1 and true, as reading a file does: JSON
+// has no others, and files that do not encode would all have one hash.
+func keyedByText(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			v[key] = keyedByText(value)
+		}
+	case map[any]any:
+		out := make(map[string]any, len(v))
+		for key, value := range v {
+			out[fmt.Sprint(key)] = keyedByText(value)
+		}
+		return out
+	case []any:
+		for i := range v {
+			v[i] = keyedByText(v[i])
+		}
+	}
+	return v
 }
 
 // Frozen returns the paths that differ between two configurations but cannot be

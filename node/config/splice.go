@@ -66,7 +66,7 @@ func faithful(text []byte, mine []section, pushed []byte) error {
 		err = foreign(mine, now)
 	}
 	if hash := clusterHash(text); err == nil && (hash == "" || hash != clusterHash(pushed)) {
-		err = errors.New("its meaning would change: anchors, aliases and keys that are not text cannot be shared between sections")
+		err = errors.New("its meaning would change: anchors and aliases cannot be shared between sections")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot put the sections into this node's file: %w", err)
