@@ -3,7 +3,8 @@
 # with CI=true it is a failure. See tests/run.sh.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS  = -s -w -X main.version=$(VERSION)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 GATEWAY ?= http://127.0.0.1:8080
 N       ?= 3
@@ -84,7 +85,7 @@ check: lint build test vuln ## what CI runs
 
 .PHONY: docker
 docker: ## the images gateway and gateway-echo
-	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --target gateway -t gateway:$(VERSION) -t gateway:latest .
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --target gateway -t gateway:$(VERSION) -t gateway:latest .
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --target echo -t gateway-echo:latest .
 
 .PHONY: up
