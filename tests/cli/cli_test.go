@@ -1,4 +1,3 @@
-// Package cli asks the real binary what somebody at a shell asks it.
 package cli
 
 import (
