@@ -34,10 +34,14 @@ func (d *demo) introduce(out io.Writer) error {
 	for _, try := range [][]string{
 		{"200, a public route; X-Demo-Node tells which node answered", "curl -i " + front + "/api/public/hello"},
 		{"401, a route that wants to know you", "curl -i " + front + "/api/users/42"},
-		{"200, with a token; the upstream sees you as X-User-ID", "export TOKEN=$(cat " + token + ")",
-			`curl -i -H "Authorization: Bearer $TOKEN" ` + front + "/api/users/42"},
-		{"200 and 429: 250 requests, then 200 a second, on all nodes together", "curl -s -o /dev/null -w '%{http_code}\\n' \\",
-			"  '" + front + "/api/public/[1-1000]' | sort | uniq -c"},
+		{
+			"200, with a token; the upstream sees you as X-User-ID", "export TOKEN=$(cat " + token + ")",
+			`curl -i -H "Authorization: Bearer $TOKEN" ` + front + "/api/users/42",
+		},
+		{
+			"200 and 429: 250 requests, then 200 a second, on all nodes together", "curl -s -o /dev/null -w '%{http_code}\\n' \\",
+			"  '" + front + "/api/public/[1-1000]' | sort | uniq -c",
+		},
 	} {
 		fmt.Fprintf(&text, "%s\n%s\n\n", d.style.Dim(try[0]), strings.Join(try[1:], "\n"))
 	}

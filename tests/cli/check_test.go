@@ -37,12 +37,12 @@ FILE:4:23: error: routes[0].rate_limit.rps: must be at least 1, got 0
 }
 
 func TestCheckShowsUnknownKeys(t *testing.T) {
-	shows(t, "sever: {}\nlog:\n  levle: info\n  colour: red\n", `
+	shows(t, "sever: {}\nlog:\n  lvel: info\n  colour: red\n", `
 FILE:1:1: error: sever: unknown key, did you mean server?
     1 | sever: {}
       | ^
-FILE:3:3: error: log.levle: unknown key, did you mean level?
-    3 |   levle: ****
+FILE:3:3: error: log.lvel: unknown key, did you mean level?
+    3 |   lvel: ****
       |   ^
 FILE:4:3: error: log.colour: unknown key, allowed: access, level
     4 |   colour: ***
