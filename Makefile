@@ -1,5 +1,5 @@
 # Every command of the project. `make` alone lists them.
-# What a machine lacks (Docker, a C compiler, Node.js, redis-server) is named last as NOT RUN by `make test`;
+# What a machine lacks (Docker, a C compiler, Node.js, redis-server, curl) is named last as NOT RUN by `make test`;
 # with CI=true it is a failure. See tests/run.sh.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)

@@ -78,8 +78,12 @@ func begin(t *testing.T) *play {
 	ports := harness.Ports(t, 10) // nodes and Redis come back on theirs
 	args := strings.Fields(fmt.Sprintf("-port 0 -upstream-port 0 -node-port %d -admin-port %d -gossip-port %d -redis-port %d -config %s -dir %s",
 		ports[0], ports[3], ports[6], ports[9], p.config, p.dir))
-	go func() { p.code <- run(ctx, args, terminal{in, p.screen, p.screen}) }()
-	t.Cleanup(end)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.code <- run(ctx, args, terminal{in, p.screen, p.screen})
+	}()
+	t.Cleanup(func() { end(); <-ended })
 	p.await("Type here")
 	p.front = p.find(`front +(http://\S+)`)
 	p.token = strings.TrimSpace(p.read(p.find(`export TOKEN=\$\(cat (\S+)\)`)))
