@@ -100,8 +100,20 @@ func (d *demo) openLog(stderr io.Writer) error {
 		return fmt.Errorf("cannot create the log file: %w", err)
 	}
 	d.onClose(func() { _ = f.Close() })
-	d.log, d.logName = f, f.Name()
+	d.log, d.logName = logFile{f}, f.Name()
 	return nil
+}
+
+// logFile takes what is written after its end, and drops it: a gossip probe may
+// outlive its node by a moment.
+type logFile struct{ *os.File }
+
+func (l logFile) Write(line []byte) (int, error) {
+	n, err := l.File.Write(line)
+	if errors.Is(err, os.ErrClosed) {
+		return len(line), nil
+	}
+	return n, err
 }
 
 func (d *demo) startUpstream(name, addr string) (*upstream, error) {
