@@ -48,7 +48,7 @@ func TestWalks(t *testing.T) {
 		page: "docs/limits.md", section: "A walk", last: 4,
 		typed: map[int][]string{3: {"redis stop"}, 4: {"redis start"}},
 		want: map[int][]string{
-			0: {`Ratelimit: "ip";r=249`}, 1: byAll, 2: {`"denied","limit_source":"(lease|deny_cache|redis)"`},
+			0: {`Ratelimit: "ip";r=249`}, 1: byAll, 2: {`"allowed","limit_source":"(lease|redis|local)"`},
 			3: append(byAll, `"status":"degraded"`), 4: {both},
 		},
 	})
