@@ -1,17 +1,24 @@
 package config
 
+import "strings"
+
 // longestKey bounds the work on keys that nobody can have meant.
 const longestKey = 64
 
 // closest returns the candidate that a slip of the keyboard is most likely to
-// have meant, "" if none is near: at most a third of it may differ.
+// have meant, "" if none is near: a third of it may differ, or an end such as _ms be
+// missing.
 func closest(typed string, candidates []string) string {
 	if len(typed) > longestKey {
 		return ""
 	}
 	best, least := "", 1+max(1, len(typed)/3)
 	for _, c := range candidates {
-		if d := slips(typed, c); d < least {
+		d := slips(typed, c)
+		if strings.HasPrefix(c, typed+"_") {
+			d = min(d, 1) // the unit was forgotten
+		}
+		if d < least {
 			best, least = c, d
 		}
 	}

@@ -19,7 +19,7 @@ func TestClosest(t *testing.T) {
 	f("rpss", "rps")             // doubled
 	f("rate_limt", "rate_limit") // the nearer of two
 	f("ratelimits", "rate_limits")
-	f("timeout", "timeout_ms") // a third may be missing
+	f("timeout", "timeout_ms") // without its unit
 	f("colour", "")
 	f("x", "")
 	f("", "")
