@@ -1,11 +1,12 @@
 # Every command of the project. `make` alone lists them.
-# What a machine lacks (Docker, a C compiler, Node.js, redis-server) is named last as NOT RUN by `make test`;
+# What a machine lacks (Docker, a C compiler, Node.js, redis-server, curl) is named last as NOT RUN by `make test`;
 # with CI=true it is a failure. See tests/run.sh.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # HTTP/2 of net/http: the data port speaks HTTP/1.1, and so may collectors and key servers.
 TAGS     = nethttpomithttp2
-LDFLAGS  = -s -w -X main.version=$(VERSION)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 GATEWAY ?= http://127.0.0.1:8080
 N       ?= 3
@@ -15,7 +16,7 @@ BENCHTIME ?= 1s
 # The time of the commit: a release built twice is the same to the byte.
 EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-export VERSION
+export VERSION COMMIT
 
 .DEFAULT_GOAL := help
 
@@ -103,7 +104,7 @@ release: ## dist/: the gateway for PLATFORMS, static, stamped, packed with licen
 	@set -e; for platform in $(PLATFORMS); do \
 	  os=$${platform%/*} arch=$${platform#*/} name=gateway-$(VERSION)-$${platform%/*}-$${platform#*/}; \
 	  echo $$name; mkdir dist/$$name; \
-	  GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o dist/$$name/ ./cmd/gateway; \
+	  GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 go build -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o dist/$$name/ ./cmd/gateway; \
 	  cp LICENSE README.md config.yaml dist/$$name/; \
 	  tar -C dist --owner=0 --group=0 --sort=name --mtime='@$(EPOCH)' -cf - $$name | gzip -n >dist/$$name.tar.gz; rm -r dist/$$name; \
 	done
@@ -111,7 +112,7 @@ release: ## dist/: the gateway for PLATFORMS, static, stamped, packed with licen
 
 .PHONY: docker
 docker: ## the images gateway and gateway-echo
-	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --target gateway -t gateway:$(VERSION) -t gateway:latest .
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --target gateway -t gateway:$(VERSION) -t gateway:latest .
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --target echo -t gateway-echo:latest .
 
 .PHONY: up

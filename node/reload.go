@@ -121,11 +121,11 @@ func (n *Node) parse(text []byte) (*config.Config, error) {
 		return nil, err
 	}
 	if err := cfg.JWT.CheckKeyFile(); err != nil {
-		return nil, fmt.Errorf("jwt.%w", err)
+		return nil, cfg.Locate(fmt.Errorf("jwt.%w", err))
 	}
 	if env, _ := n.lookup("GATEWAY_ENV"); env == "production" {
 		if err := forbidWeakness(cfg); err != nil {
-			return nil, err
+			return nil, cfg.Locate(err)
 		}
 	}
 	return cfg, nil
@@ -134,10 +134,10 @@ func (n *Node) parse(text []byte) (*config.Config, error) {
 // forbidWeakness refuses in production what draws a warning elsewhere.
 func forbidWeakness(cfg *config.Config) error {
 	if weak := cfg.JWT.WeakSecret(); cfg.JWT.Secret != "" && weak != "" {
-		return &config.Problem{Path: "jwt.secret", Text: "must be strong when GATEWAY_ENV=production: " + weak}
+		return errors.New("jwt.secret: must be strong when GATEWAY_ENV=production: " + weak)
 	}
 	if cfg.JWT.PlainJWKS() {
-		return &config.Problem{Path: "jwt.jwks_url", Text: "must be https when GATEWAY_ENV=production, got http"}
+		return errors.New("jwt.jwks_url: must be https when GATEWAY_ENV=production, got http")
 	}
 	return nil
 }

@@ -23,6 +23,12 @@ skipped=() # the same, of parts that hang on the outside world: no failure anywh
 try() { "$@" || failed=1; }
 not_run() { missing+=("$1"); }
 
+lacking() { # tests of unit packages that need a tool which is not here, as a pattern
+  local tests=()
+  have_redis || tests+=(TestAccuracy)
+  have_curl || tests+=(TestWalks)
+  (IFS='|'; echo "${tests[*]}")
+}
 unit_packages() { go list ./... | grep -vE "$containers"; }
 
 have_cc() { # the race detector links C
@@ -33,15 +39,18 @@ have_cc() { # the race detector links C
 have_docker() { command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1; }
 have_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
 have_redis() { command -v redis-server >/dev/null; }
+have_curl() { # 7.84 knows %header{}
+  command -v curl >/dev/null && printf '7.84\n%s\n' "$(curl --version | awk 'NR == 1 { print $2 }')" | sort -VC
+}
 have_node() { command -v node >/dev/null && [[ $(node -p 'process.versions.node.split(".")[0]') -ge 18 ]]; }
 
 unit() {
-  local packages without=()
+  local packages skip without=()
   mapfile -t packages < <(unit_packages)
-  if ! have_redis; then
-    without=(-skip '^TestAccuracy$')
-    not_run 'accuracy (no redis-server)'
-  fi
+  skip=$(lacking)
+  [[ -z $skip ]] || without=(-skip "^($skip)\$")
+  have_redis || not_run 'accuracy (no redis-server)'
+  have_curl || not_run 'walks of the documentation (no curl 7.84 or newer)'
   if have_cc; then
     try env CGO_ENABLED=1 go test -race -timeout 10m "${without[@]}" "${packages[@]}"
   else
@@ -98,9 +107,10 @@ accuracy() {
 }
 
 coverage() {
-  local packages without=()
+  local packages skip without=()
   mapfile -t packages < <(unit_packages)
-  have_redis || without=(-skip '^TestAccuracy$')
+  skip=$(lacking)
+  [[ -z $skip ]] || without=(-skip "^($skip)\$")
   try go test -timeout 10m "${without[@]}" -coverpkg=./... -coverprofile=coverage.out "${packages[@]}"
   [[ $failed -eq 0 ]] || return
   go tool cover -html=coverage.out -o coverage.html

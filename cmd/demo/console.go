@@ -97,9 +97,9 @@ func (d *demo) command(ctx context.Context, words []string) (string, error) {
 func (d *demo) switchRedis(to string) (string, error) {
 	switch to {
 	case "stop":
-		return "redis is stopped: each node now enforces its share of every limit", d.redis.stop()
+		return "redis is stopped; the nodes notice with the next requests", d.redis.stop()
 	case "start":
-		return "redis is back on " + d.redis.addr + ": the nodes return to it by themselves", d.redis.start()
+		return "redis is back on " + d.redis.addr, d.redis.start()
 	}
 	return "", fmt.Errorf("redis: must be stop or start, got %q", to)
 }
@@ -147,7 +147,7 @@ func (d *demo) fail(object string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "upstream " + u.name + " answers 503: five in a row, or two on each of two nodes, open its breaker on all nodes", u.fail()
+	return "upstream " + u.name + " answers 503: a few requests to it open its breaker", u.fail()
 }
 
 func (d *demo) heal(object string) (string, error) {
@@ -155,5 +155,5 @@ func (d *demo) heal(object string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "upstream " + u.name + " is well: one request of the cluster tries it within some five seconds", u.heal()
+	return "upstream " + u.name + " is well: a request tries it within some five seconds", u.heal()
 }

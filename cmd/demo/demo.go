@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-api-gateway-pro/gateway/node"
+	"github.com/go-api-gateway-pro/gateway/node/term"
 )
 
 const (
@@ -27,6 +29,8 @@ type demo struct {
 	at      addresses
 	log     io.Writer // of the nodes; whole lines, from many goroutines
 	logName string
+	style   term.Style
+	files   files
 	client  http.Client
 
 	redis         *store
@@ -43,7 +47,7 @@ type demo struct {
 // and returns when all nodes know all others. If something fails, what stands
 // already is taken down again.
 func start(ctx context.Context, opts options, t terminal) (*demo, error) {
-	d := &demo{opts: opts, out: t.out}
+	d := &demo{opts: opts, out: t.out, style: term.For(t.out, os.LookupEnv), files: files{seed: opts.config, dir: opts.dir}}
 	if err := d.open(ctx, t.err); err != nil {
 		d.close()
 		return nil, err
@@ -53,6 +57,9 @@ func start(ctx context.Context, opts options, t terminal) (*demo, error) {
 
 func (d *demo) open(ctx context.Context, stderr io.Writer) (err error) {
 	if d.at, err = d.prepare(); err != nil {
+		return err
+	}
+	if err := d.files.create(len(d.at.nodes)); err != nil {
 		return err
 	}
 	if err := d.openLog(stderr); err != nil {
@@ -88,13 +95,25 @@ func (d *demo) openLog(stderr io.Writer) error {
 		d.log, d.logName = stderr, "here, on standard error"
 		return nil
 	}
-	f, err := os.CreateTemp("", "gateway-demo-*.log")
+	f, err := os.Create(filepath.Join(d.opts.dir, "demo.log"))
 	if err != nil {
 		return fmt.Errorf("cannot create the log file: %w", err)
 	}
 	d.onClose(func() { _ = f.Close() })
-	d.log, d.logName = f, f.Name()
+	d.log, d.logName = logFile{f}, f.Name()
 	return nil
+}
+
+// logFile takes what is written after its end, and drops it: a gossip probe may
+// outlive its node by a moment.
+type logFile struct{ *os.File }
+
+func (l logFile) Write(line []byte) (int, error) {
+	n, err := l.File.Write(line)
+	if errors.Is(err, os.ErrClosed) {
+		return len(line), nil
+	}
+	return n, err
 }
 
 func (d *demo) startUpstream(name, addr string) (*upstream, error) {
@@ -120,8 +139,8 @@ func (d *demo) startNodes(ctx context.Context) error {
 }
 
 func (d *demo) startNode(m *member) error {
-	opts := node.Options{Path: d.opts.config, Lookup: d.environment(m), Log: d.log, Version: "demo"}
-	return m.start(opts, func(err error) { d.say("node %d stopped by itself: %v", m.number, err) })
+	opts := node.Options{Path: d.files.of(m.number), Lookup: d.environment(m), Log: d.log, Version: "demo"}
+	return m.start(opts, func(err error) { d.say("%s node %d by itself: %v", d.style.Bad("stopped"), m.number, err) })
 }
 
 // stopNodes takes no longer than the slowest.
@@ -193,5 +212,5 @@ func (d *demo) close() {
 func (d *demo) say(format string, args ...any) {
 	d.talk.Lock()
 	defer d.talk.Unlock()
-	fmt.Fprintf(d.out, time.Now().Format("15:04:05  ")+format+"\n", args...)
+	fmt.Fprintf(d.out, d.style.Dim(time.Now().Format("15:04:05"))+"  "+format+"\n", args...)
 }

@@ -7,11 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
@@ -45,22 +48,45 @@ type play struct {
 	code   chan int
 	front  string
 	token  string
+	dir    string // of the nodes' files
+	config string // what they are copies of
+}
+
+func (p *play) read(path string) string {
+	p.t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (p *play) write(path, text string) {
+	p.t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func begin(t *testing.T) *play {
 	t.Helper()
-	t.Setenv("TMPDIR", t.TempDir()) // for the log file
 	ctx, end := context.WithCancel(t.Context())
 	in, keys := io.Pipe()
-	p := &play{t: t, keys: keys, screen: &screen{}, end: end, code: make(chan int, 1)}
+	p := &play{t: t, keys: keys, screen: &screen{}, end: end, code: make(chan int, 1), dir: t.TempDir()}
+	p.config = filepath.Join(p.dir, "config.yaml")
+	p.write(p.config, p.read("../../config.yaml"))
 	ports := harness.Ports(t, 10) // nodes and Redis come back on theirs
-	args := strings.Fields(fmt.Sprintf("-port 0 -upstream-port 0 -node-port %d -admin-port %d -gossip-port %d -redis-port %d -config ../../config.yaml",
-		ports[0], ports[3], ports[6], ports[9]))
-	go func() { p.code <- run(ctx, args, terminal{in, p.screen, p.screen}) }()
-	t.Cleanup(end)
+	args := strings.Fields(fmt.Sprintf("-port 0 -upstream-port 0 -node-port %d -admin-port %d -gossip-port %d -redis-port %d -config %s -dir %s",
+		ports[0], ports[3], ports[6], ports[9], p.config, p.dir))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.code <- run(ctx, args, terminal{in, p.screen, p.screen})
+	}()
+	t.Cleanup(func() { end(); <-ended })
 	p.await("Type here")
 	p.front = p.find(`front +(http://\S+)`)
-	p.token = p.find(`export TOKEN=(\S+)`)
+	p.token = strings.TrimSpace(p.read(p.find(`export TOKEN=\$\(cat (\S+)\)`)))
 	return p
 }
 
@@ -171,7 +197,7 @@ func TestDemo(t *testing.T) {
 		"curl -i " + p.front + "/api/public/hello",
 		"curl -i " + p.front + "/api/users/42",
 		`curl -i -H "Authorization: Bearer $TOKEN" ` + p.front + "/api/users/42",
-		`curl -s -o /dev/null -w '%{http_code}\n' '` + p.front + `/api/public/[1-1000]' | sort | uniq -c`,
+		`curl -s -o /dev/null -w '%{http_code}\n' \` + "\n" + `  '` + p.front + `/api/public/[1-1000]' | sort | uniq -c`,
 	} {
 		if !strings.Contains(p.screen.String(), "\n"+line+"\n") {
 			t.Errorf("no line to paste: %s", line)
@@ -186,26 +212,38 @@ func TestDemo(t *testing.T) {
 	}
 	p.flood()
 
-	p.enter("redis stop", "redis is stopped:")
+	p.enter("redis stop", "redis is stopped")
+	p.await("redis lost         node")
 	p.answers()
 	p.flood()
 	p.enter("redis start", "redis is back")
+	p.await("redis back         node")
 	p.answers()
 
 	p.enter("kill 2", "node 2 is gone")
+	p.await("member left        node 2, now 2 members")
 	if nodes := p.answers(); nodes["2"] || len(nodes) != 2 {
 		t.Errorf("got answers from nodes %v, want 1 and 3", nodes)
 	}
 	p.enter("start 2", "a member of 3")
+	p.await("member joined      node 2, now 3 members")
 	if nodes := p.answers(); !nodes["2"] {
 		t.Errorf("got answers from nodes %v, want 2 among them", nodes)
 	}
 
-	p.enter("fail public", "upstream public answers 503")
-	p.until("public fails", func() bool { status, _ := p.get("/api/public/x", ""); return status == 503 })
+	p.enter("fail users", "upstream users answers 503")
+	p.until("a breaker is open", func() bool {
+		status, _ := p.get("/api/users/1", p.token)
+		return status == 503 && strings.Contains(p.screen.String(), "breaker open ")
+	})
 	p.enter("status", "failing")
-	p.enter("heal public", "upstream public is well")
-	p.until("public is well", func() bool { status, _ := p.get("/api/public/x", ""); return status == 200 })
+	p.enter("heal users", "upstream users is well")
+	p.until("the breaker is closed", func() bool {
+		status, _ := p.get("/api/users/1", p.token)
+		return status == 200 && strings.Contains(p.screen.String(), "breaker closed ")
+	})
+
+	p.drift()
 
 	// The end of standard input ends nothing.
 	if err := p.keys.Close(); err != nil {
@@ -219,6 +257,38 @@ func TestDemo(t *testing.T) {
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(p.front, "http://")); err == nil {
 		conn.Close()
 		t.Error("the front still listens after the end")
+	}
+}
+
+// drift changes the file of one node, then that of all.
+func (p *play) drift() {
+	p.t.Helper()
+	seed := p.read(p.config)
+	changed := strings.Replace(seed, "rps: 200", "rps: 20", 1)
+	own := filepath.Join(p.dir, "node-2.yaml")
+	p.write(own, changed)
+	p.await("config in effect   node 2: ")
+	p.await("config drift       node 2: ")
+	p.write(own, seed)
+	p.await("drift over         nodes 1, 2, 3: ")
+
+	p.write(p.config, changed)
+	p.await("config in effect   nodes 1, 2, 3: ")
+	p.write(p.config, strings.Replace(seed, "rps: 200", "rps: 0", 1))
+	p.await("config refused     nodes 1, 2, 3: the old one goes on")
+	p.await(".rps: must be at least 1, got 0 (line ")
+}
+
+// Everything printed at the start fits 80 columns, whatever the ports.
+func TestIntroductionFits(t *testing.T) {
+	p := begin(t)
+	for line := range strings.Lines(strings.ReplaceAll(p.screen.String(), p.dir, "bin/demo")) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if strings.Contains(p.screen.String(), "\x1b") {
+		t.Error("colours, though this is no terminal")
 	}
 }
 

@@ -1,10 +1,12 @@
 // Command demo runs a whole cluster in one process: gateway nodes behind a
 // round-robin front, one Redis that they share and the two upstreams of the
-// shipped configuration. Typed commands play the faults.
+// shipped configuration. Typed commands play the faults, and what the cluster
+// makes of them is told in a line each.
 //
 // Everything but the front and the Redis is what runs in production: the nodes
-// read the same configuration file, listen on sockets of their own, gossip over
-// loopback and are told apart by nothing but environment variables. What it
+// read copies of one configuration file, listen on sockets of their own, gossip
+// over loopback and are told apart by nothing but environment variables. A changed
+// file is copied to all; the copies can be changed, too, to make nodes differ. What it
 // cannot show is the crash of a process: a killed node drops its listener at
 // once, but leaves the cluster politely.
 //
@@ -67,6 +69,7 @@ func run(ctx context.Context, args []string, t terminal) int {
 		fmt.Fprintln(t.err, err)
 		return 1
 	}
+	d.follow(ctx)
 	d.obey(ctx, t.in)
 	return 0
 }
@@ -77,6 +80,7 @@ type options struct {
 
 	nodes   int
 	config  string
+	dir     string
 	verbose bool
 }
 
@@ -98,6 +102,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.redisPort, "redis-port", 6390, "`port` of the Redis")
 	flags.IntVar(&o.nodes, "nodes", 3, "how `many` nodes, 1 to 9")
 	flags.StringVar(&o.config, "config", "config.yaml", "configuration `file` of all nodes")
+	flags.StringVar(&o.dir, "dir", "bin/demo", "`directory` for the nodes' own files, the log and a token; one for each demo that runs")
 	flags.BoolVar(&o.verbose, "v", false, "write the nodes' logs to standard error, not to a file")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err

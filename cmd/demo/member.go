@@ -8,17 +8,19 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-api-gateway-pro/gateway/node"
 )
 
-// member is one node of the demo, running or not. Its ports stay its own. The
-// methods are for one goroutine.
+// member is one node of the demo, running or not. Its ports stay its own. Start
+// and kill are for one goroutine.
 type member struct {
 	number int
 	at     nodeAddresses
 
+	mu    sync.Mutex
 	stop  context.CancelFunc // nil: it never ran
 	ended chan struct{}      // closed when Run has returned
 }
@@ -33,17 +35,23 @@ func (m *member) start(opts node.Options, failed func(error)) error {
 		return fmt.Errorf("cannot start node %d: %w", m.number, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m.stop, m.ended = cancel, make(chan struct{})
-	go func(ended chan<- struct{}) {
+	ended := make(chan struct{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stop, m.ended = cancel, ended
+	go func() {
 		defer close(ended)
 		if err := n.Run(ctx); ctx.Err() == nil {
 			failed(err)
 		}
-	}(m.ended)
+	}()
 	return nil
 }
 
+// running may be called concurrently.
 func (m *member) running() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.ended == nil {
 		return false
 	}
@@ -75,7 +83,6 @@ func (d *demo) environment(m *member) func(name string) (string, bool) {
 		"PORT":              port(m.at.data),
 		"ADMIN_HOST":        loopback,
 		"ADMIN_PORT":        port(m.at.admin),
-		"ADMIN_TOKEN":       "",
 		"TRUSTED_PROXIES":   loopback,
 		"DRAIN_DELAY_MS":    "0",
 		"DRAIN_TIMEOUT_MS":  "2000",
@@ -119,9 +126,15 @@ func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:]
 type view struct {
 	Self    string `json:"self"`
 	Members []struct {
-		Name string `json:"name"`
-		Mode string `json:"mode"`
-		RPS  int    `json:"rps"`
+		Name    string `json:"name"`
+		Address string `json:"address"`
+		Mode    string `json:"mode"`
+		RPS     int    `json:"rps"`
+		Config  struct {
+			Version int    `json:"version"`
+			Hash    string `json:"hash"`
+			Result  string `json:"result"`
+		} `json:"config"`
 	} `json:"members"`
 	Breakers []struct {
 		Backend string `json:"backend"`
@@ -132,7 +145,7 @@ type view struct {
 // maxView is far more than nine nodes have to say.
 const maxView = 1 << 20
 
-// look asks the node's admin port.
+// look asks the node's admin port. It may be called concurrently.
 func (d *demo) look(ctx context.Context, m *member) (view, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -140,6 +153,7 @@ func (d *demo) look(ctx context.Context, m *member) (view, error) {
 	if err != nil {
 		return view{}, fmt.Errorf("cannot ask node %d: %w", m.number, err)
 	}
+	req.Header.Set("Authorization", "Bearer "+os.Getenv("ADMIN_TOKEN")) // open to all without one
 	resp, err := d.client.Do(req)
 	if err != nil {
 		return view{}, fmt.Errorf("cannot ask node %d: %w", m.number, err)

@@ -29,7 +29,7 @@ func (d *demo) describe(ctx context.Context, m *member) string {
 	if err != nil {
 		return err.Error()
 	}
-	text := fmt.Sprintf("up, sees %d members", len(v.Members))
+	text := fmt.Sprintf("up, %d members", len(v.Members))
 	for _, row := range v.Members {
 		if row.Name == v.Self {
 			text += fmt.Sprintf(", limits: %s, %d requests/s", row.Mode, row.RPS)

@@ -37,8 +37,8 @@ type Config struct {
 	GlobalRateLimit *RateLimit            `yaml:"global_rate_limit"`
 	Routes          []Route               `yaml:"routes"`
 
-	hash  string
-	lines map[string]int
+	hash   string
+	source *source
 }
 
 // Server is the data port. Host, port, limits and timeouts are fixed at start.
@@ -221,18 +221,19 @@ func Parse(text []byte, lookup func(name string) (string, bool)) (*Config, error
 		return nil, &Problem{Text: "must hold a configuration, got an empty file"} // as editors leave it for a moment
 	}
 	cfg := Default()
-	lines, err := decode(text, lookup, &cfg)
+	source, err := decode(text, lookup, &cfg)
 	errs := flatten(err)
-	if lines != nil { // it is YAML
+	if source != nil { // it is YAML
 		cfg.fillIn()
 		found := cfg.validate()
-		locate(found, lines)
+		source.locate(found)
 		errs = append(errs, withoutRepeats(found, errs)...)
+		source.quote(errs)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	cfg.lines = lines
+	cfg.source = source
 	cfg.hash = clusterHash(text)
 	return &cfg, nil
 }

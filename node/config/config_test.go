@@ -31,7 +31,7 @@ func TestShippedConfigIsValid(t *testing.T) {
 		t.Fatalf("the shipped config.yaml is refused: %v", err)
 	}
 	documented := map[string]bool{}
-	for path := range cfg.lines {
+	for path := range cfg.source.places {
 		documented[regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "[]")] = true
 	}
 	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
@@ -137,8 +137,9 @@ func TestParseRefuses(t *testing.T) {
 		f(`routes: [{path: "/a", upstream: "http://a", `+key+`: ["${EMPTY}", "${NONE:-}"]}]`,
 			"routes[0]."+key+": must keep an element, got only variables that expand to nothing")
 	}
-	f("sever: {port: 1}", "sever: unknown key, allowed: admin, api_keys, cluster, cors,")
-	f("server: {prot: 1}", "server.prot: unknown key, allowed: body_limit_bytes,")
+	f("sever: {port: 1}", "sever: unknown key, did you mean server?")
+	f("server: {prot: 1}", "server.prot: unknown key, did you mean port? (line 1)")
+	f("server: {colour: 1}", "server.colour: unknown key, allowed: body_limit_bytes,")
 	f("server: {port: eighty}", `server.port: must be a whole number, got "eighty" (line 1)`)
 	f(`server: {port: "80"}`, `server.port: must be a whole number, got "80"`)
 	f("server: {port: 70000}", "server.port: must be between 0 and 65535, got 70000 (line 1)")

@@ -31,25 +31,26 @@ type narrowing interface{ Narrows() }
 // decoder walks a YAML document beside the Go value it fills and collects every
 // problem instead of stopping at the first.
 type decoder struct {
-	lookup func(name string) (string, bool)
-	lines  map[string]int // path → line, so that later checks can name it too
-	nodes  int
-	errs   []error
+	lookup  func(name string) (string, bool)
+	places  map[string]place // by path, so that later checks can name them too
+	secrets []*yaml.Node     // what must not be shown of the text
+	nodes   int
+	errs    []error
 }
 
 // decode fills dst, a pointer to a struct that already holds the defaults, from
-// YAML text. It returns the line of every path it met. The error joins all
-// problems, each beginning with the path it belongs to.
-func decode(text []byte, lookup func(string) (string, bool), dst any) (map[string]int, error) {
+// YAML text. It returns where everything stands. The error joins all problems,
+// each beginning with the path it belongs to.
+func decode(text []byte, lookup func(string) (string, bool), dst any) (*source, error) {
 	root, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{lookup: lookup, lines: map[string]int{}}
+	d := &decoder{lookup: lookup, places: map[string]place{}}
 	if root != nil {
 		d.value(root, reflect.ValueOf(dst).Elem(), "")
 	}
-	return d.lines, errors.Join(d.errs...)
+	return newSource(text, d.places, d.secrets), errors.Join(d.errs...)
 }
 
 // parse returns the document's root node, nil if the text is empty.
@@ -60,17 +61,31 @@ func parse(text []byte) (*yaml.Node, error) {
 		if len(strings.TrimSpace(string(text))) == 0 || doc.Kind == 0 && err.Error() == "EOF" {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("cannot parse YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, syntaxProblem(text, err)
 	}
 	var second yaml.Node
 	if dec.Decode(&second) == nil {
-		return nil, fmt.Errorf("line %d: must hold one YAML document, got several", second.Line)
+		return nil, &Problem{Line: second.Line, Column: second.Column, Text: "must hold one YAML document, got several"}
 	}
 	return doc.Content[0], nil
 }
 
 func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
-	d.errs = append(d.errs, &Problem{Line: n.Line, Path: path, Text: fmt.Sprintf(format, args...)})
+	d.errs = append(d.errs, &Problem{Line: n.Line, Column: n.Column, Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+// failAt reports a variable that cannot be expanded where it stands in the
+// scalar, if that is on the scalar's first line.
+func (d *decoder) failAt(n *yaml.Node, path string, err error) {
+	at := *n
+	var bad *expandError
+	if errors.As(err, &bad) && !strings.Contains(n.Value[:bad.at], "\n") && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+		at.Column += len([]rune(n.Value[:bad.at]))
+		if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+			at.Column++
+		}
+	}
+	d.fail(&at, path, "%v", err)
 }
 
 // value decodes one node into dst by dst's kind.
@@ -84,7 +99,10 @@ func (d *decoder) value(n *yaml.Node, dst reflect.Value, path string) {
 		}
 		return
 	}
-	d.lines[path] = n.Line
+	d.places[path] = place{n.Line, n.Column}
+	if isSecret(path) {
+		d.secrets = append(d.secrets, n)
+	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return // an empty section or value keeps its default
 	}
@@ -123,12 +141,21 @@ func (d *decoder) structure(n *yaml.Node, dst reflect.Value, path string) {
 		case seen[key.Value]:
 			d.fail(key, at, "must appear once, got a second time")
 		case !known:
-			d.fail(key, at, "unknown key, allowed: %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+			d.unknown(key, at, slices.Sorted(maps.Keys(fields)))
+			d.secrets = append(d.secrets, val) // nobody knows what it is
 		default:
 			d.value(val, field, at)
 		}
 		seen[key.Value] = true
 	}
+}
+
+func (d *decoder) unknown(key *yaml.Node, path string, allowed []string) {
+	if meant := closest(key.Value, allowed); meant != "" {
+		d.fail(key, path, "unknown key, did you mean %s?", meant)
+		return
+	}
+	d.fail(key, path, "unknown key, allowed: %s", strings.Join(allowed, ", "))
 }
 
 func (d *decoder) list(n *yaml.Node, dst reflect.Value, path string) {
@@ -193,7 +220,7 @@ func (d *decoder) scalar(n *yaml.Node, dst reflect.Value, path string) {
 	}
 	text, err := expand(n.Value, d.lookup)
 	if err != nil {
-		d.fail(n, path, "%v", err)
+		d.failAt(n, path, err)
 		return
 	}
 	expanded := text != n.Value

@@ -6,6 +6,15 @@ import (
 	"strings"
 )
 
+// expandError is what is wrong with the ${ that begins at a byte of the text. It
+// quotes nothing of what is around it, which could be a secret.
+type expandError struct {
+	at   int
+	text string
+}
+
+func (e *expandError) Error() string { return e.text }
+
 // expand replaces ${NAME} and ${NAME:-default} by the environment's values. The
 // default is taken when NAME is unset or empty, as in a shell; $${ stands for a
 // literal ${.
@@ -14,7 +23,7 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 		return text, nil
 	}
 	var out strings.Builder
-	for {
+	for whole := len(text); ; {
 		start := strings.Index(text, "${")
 		if start < 0 {
 			out.WriteString(text)
@@ -28,11 +37,11 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 		out.WriteString(text[:start])
 		end := strings.IndexByte(text[start:], '}')
 		if end < 0 {
-			return "", errors.New("must close ${ with }, or write $${ for a literal ${") // quoting could tell a secret
+			return "", &expandError{whole - len(text) + start, "must close ${ with }, or write $${ for a literal ${"}
 		}
 		value, err := variable(text[start+2:start+end], lookup)
 		if err != nil {
-			return "", err
+			return "", &expandError{whole - len(text) + start, err.Error()}
 		}
 		out.WriteString(value)
 		text = text[start+end+1:]

@@ -8,21 +8,27 @@ import (
 
 // Problem is one fault of a configuration file.
 type Problem struct {
-	Line int    // 1-based; 0 if no line belongs to it, as for a missing key
-	Path string // e.g. routes[3].rate_limit.rps
-	Text string // what is allowed and what was given
+	Line   int    // 1-based; 0 if no line belongs to it, as for a missing section
+	Column int    // 1-based, in characters; 0 if only the line is known
+	Path   string // e.g. routes[3].rate_limit.rps
+	Text   string // what is allowed and what was given
+	Source string // the line as it stands in the file, its secrets replaced; "" without a line
 }
 
 // Error returns "routes[3].rate_limit.rps: must be at least 1, got 0 (line 41)".
 func (p *Problem) Error() string {
-	text := p.Text
-	if p.Path != "" {
-		text = p.Path + ": " + text
-	}
 	if p.Line > 0 {
-		text = fmt.Sprintf("%s (line %d)", text, p.Line)
+		return fmt.Sprintf("%s (line %d)", p.Message(), p.Line)
 	}
-	return text
+	return p.Message()
+}
+
+// Message is Error without the line.
+func (p *Problem) Message() string {
+	if p.Path == "" {
+		return p.Text
+	}
+	return p.Path + ": " + p.Text
 }
 
 // under turns the faults that a package's Validate found into problems of the
@@ -53,20 +59,6 @@ func flatten(err error) []error {
 		out = append(out, flatten(e)...)
 	}
 	return out
-}
-
-// locate gives problems found after decoding the line of their path, or of the
-// nearest section around it.
-func locate(errs []error, lines map[string]int) {
-	for _, e := range errs {
-		p, ok := e.(*Problem) //nolint:errorlint // only bare problems are in the list
-		if !ok || p.Line > 0 {
-			continue
-		}
-		for path := p.Path; path != "" && p.Line == 0; path = parent(path) {
-			p.Line = lines[path]
-		}
-	}
 }
 
 func parent(path string) string {

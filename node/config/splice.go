@@ -182,15 +182,18 @@ func differing(a, b map[string]any) []string {
 // that was pushed.
 func At(err error, pushed []byte) error {
 	var scratch Config
-	lines, _ := decode(pushed, func(string) (string, bool) { return "", true }, &scratch)
+	source, _ := decode(pushed, func(string) (string, bool) { return "", true }, &scratch)
 	errs := flatten(err)
 	for _, e := range errs {
 		var p *Problem
 		if errors.As(e, &p) {
-			p.Line = 0
+			p.Line, p.Column, p.Source = 0, 0, ""
 		}
 	}
-	locate(errs, lines)
+	if source != nil {
+		source.locate(errs)
+		source.quote(errs)
+	}
 	return errors.Join(errs...)
 }
 

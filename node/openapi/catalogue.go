@@ -49,9 +49,9 @@ func (c *catalogue) addRoutes(cfg *config.Config) error {
 	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return a.rank - b.rank })
 	for _, e := range entries {
-		op := routeOperation(e.route)
-		op.Security = waysIn(cfg, e.route)
+		op := routeOperation(cfg, e.route)
 		for _, method := range methods(e.route) {
+			op.RequestBody = body(cfg, e.route, method)
 			c.add(e.template, method, op)
 		}
 	}
@@ -83,8 +83,11 @@ func (c *catalogue) add(template, method string, op operation) {
 		c.paths[template] = map[string]operation{}
 	}
 	if there, ok := c.paths[template][method]; ok {
-		if strings.HasPrefix(op.Description, "On ") {
+		if len(op.Servers) > 0 {
 			there.Description = strings.TrimSpace(there.Description + " " + op.Description)
+			if len(there.Servers) > 0 { // else it is for every host
+				there.Servers = append(slices.Clone(there.Servers), op.Servers...)
+			}
 			c.paths[template][method] = there
 		}
 		return

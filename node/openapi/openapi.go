@@ -7,10 +7,10 @@ package openapi
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/node/config"
 )
 
@@ -18,6 +18,7 @@ type (
 	document struct {
 		OpenAPI    string                          `json:"openapi"`
 		Info       info                            `json:"info"`
+		Servers    []server                        `json:"servers"`
 		Paths      map[string]map[string]operation `json:"paths"`
 		Components components                      `json:"components"`
 	}
@@ -26,14 +27,20 @@ type (
 		Version     string `json:"version"`
 		Description string `json:"description"`
 	}
+	server struct {
+		URL       string                       `json:"url"`
+		Variables map[string]map[string]string `json:"variables,omitempty"`
+	}
 	operation struct {
 		OperationID string                `json:"operationId"`
 		Summary     string                `json:"summary"`
 		Description string                `json:"description,omitempty"`
 		Tags        []string              `json:"tags"`
+		Servers     []server              `json:"servers,omitempty"`
 		Parameters  []parameter           `json:"parameters,omitempty"`
+		RequestBody *requestBody          `json:"requestBody,omitempty"`
 		Security    []map[string][]string `json:"security,omitempty"`
-		Responses   map[string]response   `json:"responses"`
+		Responses   map[string]any        `json:"responses"` // each a response or a reference to one
 	}
 	parameter struct {
 		Name        string            `json:"name"`
@@ -42,24 +49,35 @@ type (
 		Description string            `json:"description"`
 		Schema      map[string]string `json:"schema"`
 	}
+	requestBody struct {
+		Description string             `json:"description"`
+		Content     map[string]content `json:"content"`
+	}
 	response struct {
 		Description string             `json:"description"`
+		Headers     map[string]any     `json:"headers,omitempty"`
 		Content     map[string]content `json:"content,omitempty"`
 	}
 	content struct {
-		Schema map[string]string `json:"schema"`
+		Schema map[string]any `json:"schema"`
 	}
 	components struct {
 		SecuritySchemes map[string]map[string]string `json:"securitySchemes"`
 		Schemas         map[string]any               `json:"schemas"`
+		Headers         map[string]any               `json:"headers"`
+		Responses       map[string]response          `json:"responses"`
 	}
 )
 
 // Document renders the configuration's routes and the built-in endpoints.
 func Document(cfg *config.Config, version string) ([]byte, error) {
 	doc := document{
-		OpenAPI:    "3.0.3",
-		Info:       info{Title: "API gateway", Version: version, Description: "The routes this gateway serves, generated from its running configuration."},
+		OpenAPI: "3.0.3",
+		Info: info{
+			Title: "API gateway", Version: version,
+			Description: "The routes this gateway serves, generated from its running configuration. Where GET is allowed, HEAD is.",
+		},
+		Servers:    []server{{URL: "/"}},
 		Paths:      map[string]map[string]operation{},
 		Components: shared(),
 	}
@@ -77,11 +95,37 @@ func Document(cfg *config.Config, version string) ([]byte, error) {
 	return out, nil
 }
 
+// builtin describes an endpoint of the gateway's own, which knows neither limits
+// nor credentials.
 func builtin(path string) operation {
-	return operation{
-		Summary: "Built-in endpoint " + path, Tags: []string{"gateway"},
-		Responses: map[string]response{"200": {Description: "OK"}},
+	one := func(text, mediaType string, schema map[string]any) response {
+		return response{Description: text, Headers: headerRefs("X-Request-ID"), Content: map[string]content{mediaType: {Schema: schema}}}
 	}
+	text := map[string]any{"type": "string"}
+	says := func(states ...string) map[string]any {
+		return map[string]any{"type": "object", "required": []string{"status"}, "properties": map[string]any{
+			"status": map[string]any{"type": "string", "enum": states},
+			"limits": map[string]any{"type": "string", "enum": []string{"redis", "local"}},
+		}}
+	}
+	op := operation{Summary: "Built-in endpoint " + path, Tags: []string{"gateway"}, Responses: map[string]any{}}
+	switch path {
+	case "/health":
+		op.Responses["200"] = one("The process lives", "application/json", says("ok"))
+	case "/ready":
+		op.Responses["200"] = one("Send requests here", "application/json", says("ready", "degraded"))
+		op.Responses["503"] = one("Send no new requests here", "application/json", says("draining"))
+	case "/metrics":
+		op.Responses["200"] = one("Metrics as Prometheus reads them", "text/plain", text)
+	case "/docs":
+		op.Responses["200"] = one("This page", "text/html", text)
+	default:
+		op.Responses["200"] = one("This document", "application/json", map[string]any{"type": "object"})
+	}
+	for _, status := range []int{400, 405, 429, 431, 500} {
+		op.Responses[strconv.Itoa(status)] = ref("responses", responseName(status, false))
+	}
+	return op
 }
 
 // waysIn lists the credentials of which a route takes any one; an empty one is
@@ -118,30 +162,67 @@ func methods(r *config.Route) []string {
 	return out
 }
 
-func routeOperation(r *config.Route) operation {
+func routeOperation(cfg *config.Config, r *config.Route) operation {
 	op := operation{
 		Description: describe(r),
 		Tags:        []string{r.Label()},
-		Responses: map[string]response{
-			"default": {Description: "The upstream's answer"},
-			"502":     failure("The upstream did not answer properly"),
-			"503":     failure("No upstream is available"),
-			"504":     failure("The upstream did not answer in time"),
-		},
+		Servers:     servers(r.Hosts),
+		Security:    waysIn(cfg, r),
+		Responses:   map[string]any{},
 	}
-	if r.Authenticates() {
-		op.Responses["401"] = failure("The credentials are missing or not valid")
-	}
-	if r.Require != nil {
-		op.Responses["403"] = failure("The caller lacks a scope or claim, or its address is not allowed")
-	}
-	if r.Require == nil && len(r.Allow)+len(r.Deny) > 0 {
-		op.Responses["403"] = failure("The client's address is not allowed")
-	}
-	if len(r.Limits()) > 0 {
-		op.Responses["429"] = failure("Too many requests; Retry-After says when to come back")
+	limited := len(r.Limits()) > 0
+	op.Responses["default"] = ref("responses", upstreamName(limited))
+	for _, f := range failures() {
+		if canFail(r, f.status) {
+			op.Responses[strconv.Itoa(f.status)] = ref("responses", responseName(f.status, limited))
+		}
 	}
 	return op
+}
+
+// canFail reports whether requests for a route can get a status from the gateway.
+func canFail(r *config.Route, status int) bool {
+	switch status {
+	case 401:
+		return r.Authenticates()
+	case 403:
+		return r.Require != nil || len(r.Allow)+len(r.Deny) > 0
+	case 501, 505: // not with a method and a version that are described here
+		return false
+	}
+	return true
+}
+
+// servers are the hosts a route is for; none: every host.
+func servers(hosts []string) []server {
+	var out []server
+	for _, host := range hosts {
+		s := server{URL: "//" + host}
+		if rest, wild := strings.CutPrefix(host, "*."); wild {
+			s.URL = "//{name}." + rest
+			s.Variables = map[string]map[string]string{"name": {"default": "www"}}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// body describes what may be sent, for methods whose bodies have a meaning.
+func body(cfg *config.Config, r *config.Route, method string) *requestBody {
+	if !slices.Contains([]string{"post", "put", "patch"}, method) {
+		return nil
+	}
+	limit := r.MaxBodyBytes
+	if limit == 0 {
+		limit = cfg.Server.BodyLimitBytes
+	}
+	return &requestBody{
+		Description: "Passed on as it is; at most " + strconv.Itoa(limit) + " bytes",
+		Content: map[string]content{
+			"application/json":         {Schema: map[string]any{}},
+			"application/octet-stream": {Schema: map[string]any{"type": "string", "format": "binary"}},
+		},
+	}
 }
 
 // describe puts the route's hosts and limits into words.
@@ -158,27 +239,4 @@ func describe(r *config.Route) string {
 		lines = append(lines, "At most "+strconv.Itoa(limit.Rate)+" requests/"+unit+" per "+l.KeyBy+" (burst "+strconv.Itoa(limit.Burst)+").")
 	}
 	return strings.Join(lines, " ")
-}
-
-func failure(text string) response {
-	return response{Description: text, Content: map[string]content{
-		"application/problem+json": {Schema: map[string]string{"$ref": "#/components/schemas/Problem"}},
-	}}
-}
-
-func shared() components {
-	text := map[string]string{"type": "string"}
-	return components{
-		SecuritySchemes: map[string]map[string]string{
-			"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-			"apiKey": {"type": "apiKey", "in": "header", "name": auth.APIKeyHeader},
-		},
-		Schemas: map[string]any{"Problem": map[string]any{
-			"type":     "object",
-			"required": []string{"type", "title", "status", "code", "request_id"},
-			"properties": map[string]any{
-				"type": text, "title": text, "status": map[string]string{"type": "integer"}, "code": text, "request_id": text,
-			},
-		}},
-	}
 }

@@ -14,7 +14,7 @@ const goodRoute = `routes: [{path: "/a/*", upstream: "http://127.0.0.1:1"}]` + "
 
 func TestBadConfigurationIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	// Both running and checking must say the same, one fault a line.
+	// Both running and checking must say the same. How it looks is tested in tests/cli.
 	f := func(text string, want ...string) {
 		t.Helper()
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -22,40 +22,44 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		}
 		for _, flag := range []string{"-config", "-check"} {
 			r := gateway.Run(t, nil, flag, path)
-			if r.Code != 1 || !linesBegin(r.Stderr, want) {
-				t.Errorf("%s with %q: exit code %d and\n%swant 1 and lines that begin with\n%s",
+			if r.Code != 1 || !slices.EqualFunc(faults(r.Stderr), want, strings.HasPrefix) {
+				t.Errorf("%s with %q: exit code %d and\n%swant 1 and faults that begin with\n%s",
 					flag, text, r.Code, r.Stderr, strings.Join(want, "\n"))
 			}
 		}
 	}
 	f("servr: {port: 1}\n"+goodRoute,
-		"servr: unknown key, allowed: admin, api_keys, cluster, cors, global_rate_limit, jwt, log, otel, redis, routes, server (line 1)")
+		"servr: unknown key, did you mean server?")
 	f(goodRoute+`server: {port: "eighty"}`,
-		`server.port: must be a whole number, got "eighty" (line 2)`)
+		`server.port: must be a whole number, got "eighty"`)
 	f(goodRoute+`server: {port: 70000}`,
-		`server.port: must be between 0 and 65535, got 70000 (line 2)`)
+		`server.port: must be between 0 and 65535, got 70000`)
 	f("routes:\n  - {path: /a/*, upstream: \"http://127.0.0.1:1\",\n     rate_limit: {rps: -5}}",
-		"routes[0].rate_limit.rps: must be at least 1, got -5 (line 3)")
+		"routes[0].rate_limit.rps: must be at least 1, got -5")
 	f("routes:\n  - path: /a/*\n    upstream: no-url",
-		`routes[0].upstream: must be an http or https URL with a host, got "no-url" (line 3)`)
+		`routes[0].upstream: must be an http or https URL with a host, got "no-url"`)
 	f("routes:\n  - {path: /a/*, upstream: \"http://127.0.0.1:1\"}\n  - {path: /a/*, upstream: \"http://127.0.0.1:2\"}",
 		"routes[1].path: must be another than that of routes[0]")
 	f("routes:\n  - path: /a/*\n    upstream: http://127.0.0.1:1\n    rate_limit: {rps: 5, key_by: country}",
-		`routes[0].rate_limit.key_by: must be one of global, user, ip, header:NAME, claim:NAME, got "country" (line 4)`)
+		`routes[0].rate_limit.key_by: must be one of global, user, ip, header:NAME, claim:NAME, got "country"`)
 	f("jwt: {secret: \"${TEST_UNSET_SECRET}\"}\n"+goodRoute,
-		"jwt.secret: environment variable TEST_UNSET_SECRET is not set and ${TEST_UNSET_SECRET} gives no default (line 1)")
+		"jwt.secret: environment variable TEST_UNSET_SECRET is not set and ${TEST_UNSET_SECRET} gives no default")
 	f("server: {port: -1}\nlog: {level: loud}\nroutes:\n  - path: /a/*\n    upstream: http://127.0.0.1:1\n    rate_limit: {rps: 0}",
-		"server.port: must be between 0 and 65535, got -1 (line 1)",
-		"log.level: must be one of debug, info, warn, error, got \"loud\" (line 2)",
-		"routes[0].rate_limit.rps: must be at least 1, got 0 (line 6)")
-	f("routes: [", "cannot parse YAML: line 1")
+		"server.port: must be between 0 and 65535, got -1",
+		"log.level: must be one of debug, info, warn, error, got \"loud\"",
+		"routes[0].rate_limit.rps: must be at least 1, got 0")
+	f("routes: [", "cannot parse YAML: ")
 }
 
-// linesBegin reports whether text has as many lines as want and each begins with
-// its own.
-func linesBegin(text string, want []string) bool {
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	return slices.EqualFunc(lines, want, strings.HasPrefix)
+// faults are the texts behind "error: ", without the place.
+func faults(stderr string) []string {
+	var out []string
+	for line := range strings.Lines(stderr) {
+		if _, text, found := strings.Cut(line, "error: "); found {
+			out = append(out, strings.TrimSuffix(text, "\n"))
+		}
+	}
+	return out
 }
 
 func TestMissingFileIsRefused(t *testing.T) {
@@ -87,7 +91,7 @@ func TestProductionRefusesWeakSecrets(t *testing.T) {
 	f := func(secret string, wantCode int, want string) {
 		t.Helper()
 		r := gateway.Run(t, []string{"GATEWAY_ENV=production", "JWT_SECRET=" + secret}, "-check", "../../config.yaml")
-		if got := strings.TrimSpace(r.Stderr); r.Code != wantCode || got != want {
+		if got := strings.Join(faults(r.Stderr), "\n"); r.Code != wantCode || got != want {
 			t.Errorf("secret of %d bytes: exit code %d and %q, want %d and %q", len(secret), r.Code, got, wantCode, want)
 		}
 	}
