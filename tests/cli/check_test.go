@@ -44,7 +44,7 @@ FILE:1:1: error: sever: unknown key, did you mean server?
 FILE:3:3: error: log.lvel: unknown key, did you mean level?
     3 |   lvel: ****
       |   ^
-FILE:4:3: error: log.colour: unknown key, allowed: access, level
+FILE:4:3: error: log.colour: unknown key, allowed: access, access_sample, level
     4 |   colour: ***
       |   ^
 3 faults
