@@ -20,8 +20,7 @@ type routeView struct {
 }
 
 // limitView is a limit and how it is used. Used and Denied are the highest and the
-// sum over the members of this node's configuration; the others tell only their
-// emptiest limits.
+// sum over the members, of which each tells the others its busiest limits only.
 type limitView struct {
 	Name   string  `json:"name"`
 	KeyBy  string  `json:"key_by"`
@@ -42,12 +41,11 @@ func (n *Node) routeViews(s *snapshot, second *measure, statuses map[string]stat
 		copy(rates, second.routes)
 		copy(levels, second.limits)
 	}
-	hash := s.config.Hash()
-	for name, other := range statuses {
-		if name != n.name && other.Config.Hash == hash {
-			addRates(rates, other.Routes)
-			addLevels(levels, other.Limits)
-		}
+	for i, r := range s.routes {
+		rates[i].add(statuses, n.name, markOf(r.label))
+	}
+	for i, l := range s.limits {
+		levels[i].add(statuses, n.name, markOf(l.limit.ID))
 	}
 	byID := make(map[string]limitLevel, len(levels))
 	for i, l := range s.limits {
@@ -66,25 +64,33 @@ func (n *Node) routeViews(s *snapshot, second *measure, statuses map[string]stat
 	return global, out
 }
 
-// addRates adds what another member told of its routes.
-func addRates(rates []routeRate, told [][3]uint64) {
-	for _, row := range told {
-		if row[0] < uint64(len(rates)) {
-			rates[row[0]].requests += row[1]
-			rates[row[0]].failed += row[2]
+// add adds what the others told of the route with this mark.
+func (r *routeRate) add(statuses map[string]status, self string, mark uint64) {
+	for name, other := range statuses {
+		if row, told := find(other.Routes, mark); told && name != self {
+			r.requests += row[1]
+			r.failed += row[2]
 		}
 	}
 }
 
-// addLevels does so for its limits.
-func addLevels(levels []limitLevel, told [][3]uint64) {
-	for _, row := range told {
-		if row[0] < uint64(len(levels)) {
-			l := &levels[row[0]]
+// add adds what the others told of the limit with this mark.
+func (l *limitLevel) add(statuses map[string]status, self string, mark uint64) {
+	for name, other := range statuses {
+		if row, told := find(other.Limits, mark); told && name != self {
 			l.used = max(l.used, min(float64(row[1])/1000, 1))
 			l.denied += row[2]
 		}
 	}
+}
+
+func find(rows [][3]uint64, mark uint64) (row [3]uint64, told bool) {
+	for _, row := range rows {
+		if row[0] == mark {
+			return row, true
+		}
+	}
+	return row, false
 }
 
 func viewOfRoute(r *route, c *config.Route, levels map[string]limitLevel) routeView {

@@ -92,8 +92,7 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	return s, err
 }
 
-// distinctLimits lists every limit once. Nodes of one configuration have the same
-// list, so that a place in it says which limit is meant.
+// distinctLimits lists every limit once.
 func (s *snapshot) distinctLimits() []*limit {
 	var out []*limit
 	seen := map[string]bool{}

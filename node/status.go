@@ -26,10 +26,10 @@ type status struct {
 	Draining bool         `json:"draining,omitempty"`
 	Config   configStatus `json:"config"`
 
-	// Of the last second, for members of the same configuration.
+	// Of the last second; marks name routes and limits.
 	Decisions map[string]uint64 `json:"decisions,omitempty"` // by source
-	Routes    [][3]uint64       `json:"routes,omitempty"`    // place, requests, 5xx
-	Limits    [][3]uint64       `json:"limits,omitempty"`    // place, promille taken of the emptiest bucket, denied
+	Routes    [][3]uint64       `json:"routes,omitempty"`    // mark, requests, 5xx
+	Limits    [][3]uint64       `json:"limits,omitempty"`    // mark, promille taken of the emptiest bucket, denied
 }
 
 // publish shares this node's row every second until ctx ends.

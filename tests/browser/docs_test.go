@@ -19,7 +19,7 @@ func TestSwaggerUICanBeTried(t *testing.T) {
 		chromedp.Click(operation+`//button[contains(@class, "try-out__btn")]`),
 		chromedp.Click(operation+`//button[contains(@class, "execute")]`),
 	)
-	p.sees("the answer", `document.querySelector(".live-responses-table .response-col_status")?.innerText.startsWith("200")`)
+	p.sees("the answer", `document.querySelector(".live-responses-table .response .response-col_status")?.innerText.startsWith("200")`)
 	p.sees("the upstream's words", has(".live-responses-table", `"path": "/hello"`))
 	p.clean()
 }

@@ -31,7 +31,7 @@ function row(b) {
     parts.buttons[mode] = button;
     group.append(button);
   }
-  const overrideCell = cell("Override");
+  const overrideCell = cell("Override", "override");
   overrideCell.append(group, parts.forced);
   const tr = el("tr", { "data-backend": b.backend }, el("th", { scope: "row", "data-label": "Backend" }, b.backend),
     stateCell, parts.by, parts.since, parts.probe, overrideCell);
