@@ -79,7 +79,9 @@ export function decisions(state) {
   text(byId("redis"), words);
   attribute(byId("redis"), "class", redis.configured && local > 0 ? "redis warn" : "redis");
   const total = Object.values(redis.decisions).reduce((a, b) => a + b, 0);
-  each(byId("decisions"), sources, ([name]) => name, ([name, about]) => {
+  const rare = (name) => name === "open" || name === "closed";
+  const shown = sources.filter(([name]) => !rare(name) || redis.decisions[name] > 0);
+  each(byId("decisions"), shown, ([name]) => name, ([name, about]) => {
     const share = el("td", {}, bar());
     return el("tr", { "data-source": name }, el("th", { scope: "row" }, name, el("small", {}, about)), share, el("td", { class: "number" }));
   }, (tr, [name]) => {
