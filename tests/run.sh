@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the tests and tells what it could not run.
 #
-#   run.sh all          unit, load-check and integration; what the machine lacks is listed last
+#   run.sh all          unit, load-check, browser and integration; what the machine lacks is listed last
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
+#   run.sh browser      the pages in Chromium
 #   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
@@ -13,7 +14,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-containers='/tests/(integration|compose)(/|$)'
+apart='/tests/(integration|compose|browser)(/|$)' # what needs more than Go
 failed=0
 missing=() # "what (why)": parts that did not run
 skipped=() # the same, of parts that hang on the outside world: no failure anywhere
@@ -21,7 +22,7 @@ skipped=() # the same, of parts that hang on the outside world: no failure anywh
 try() { "$@" || failed=1; }
 not_run() { missing+=("$1"); }
 
-unit_packages() { go list ./... | grep -vE "$containers"; }
+unit_packages() { go list ./... | grep -vE "$apart"; }
 
 have_cc() { # the race detector links C
   local cc
@@ -30,6 +31,7 @@ have_cc() { # the race detector links C
 }
 have_docker() { command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1; }
 have_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
+have_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 have_redis() { command -v redis-server >/dev/null; }
 have_node() { command -v node >/dev/null && [[ $(node -p 'process.versions.node.split(".")[0]') -ge 18 ]]; }
 
@@ -63,6 +65,10 @@ integration() {
 
 load_check() {
   if have_node; then try node tests/load/check.mjs; else not_run 'load scripts (no Node.js 18 or newer)'; fi
+}
+
+browser() {
+  if have_browser; then try go test -count=1 -timeout 10m ./tests/browser; else not_run 'browser (no Chromium)'; fi
 }
 
 accuracy() {
@@ -120,16 +126,17 @@ vuln() { # a network that does not reach vuln.go.dev must not turn a good change
 
 strict=${CI:-false}
 case ${1:-all} in
-  all) unit; load_check; integration ;;
+  all) unit; load_check; browser; integration ;;
   unit) unit ;;
   integration) strict=true; integration ;;
   load-check) strict=true; load_check ;;
+  browser) strict=true; browser ;;
   accuracy) strict=true; accuracy ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, browser, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done
