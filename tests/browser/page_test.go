@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ func TestClusterPage(t *testing.T) {
 
 	c.trip(p)
 	c.overrideByKeyboard(p)
+	c.loseRedis(p)
 	c.drift(p)
 	c.kill(p)
 	p.clean()
@@ -92,6 +94,26 @@ func (c *cluster) overrideByKeyboard(p *tab) {
 	p.sees("the override's end", has("#said", "decides by itself"))
 	p.sees("auto", fmt.Sprintf(`document.querySelector(%q).ariaPressed === "true"`, c.row()+` [data-mode="auto"]`))
 	c.heal(c.users)
+}
+
+// loseRedis takes Redis away from all nodes, and gives it back.
+func (c *cluster) loseRedis(p *tab) {
+	c.t.Helper()
+	inMode := func(mode string) func() bool {
+		return func() bool {
+			return !slices.ContainsFunc(c.nodes[0].Cluster().Members, func(m harness.Member) bool { return m.Mode != mode })
+		}
+	}
+	addr := c.redis.Addr()
+	c.redis.Close()
+	c.until("three nodes without Redis", inMode("local"))
+	took := p.sees("who is without Redis", has("#summary", "own share on 3")+" && "+has("#redis", "3 of 3")+" && "+has("#events", "lost Redis"))
+	c.logTook("the loss of Redis", took)
+	if err := c.redis.StartAddr(addr); err != nil {
+		c.t.Fatalf("cannot start Redis again: %v", err)
+	}
+	c.until("three nodes with Redis", inMode("redis"))
+	p.sees("that all have it back", has("#redis", "All members reach Redis")+" && "+has("#events", "has Redis back"))
 }
 
 // drift gives one node another configuration.

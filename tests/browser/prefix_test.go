@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -23,7 +25,7 @@ func TestPageBehindARoundRobin(t *testing.T) {
 		met[i].Add(1)
 		r.SetURL(&url.URL{Scheme: "http", Host: c.nodes[i].Admin})
 		r.Out.Host = r.In.Host
-	}}))
+	}, ErrorLog: log.New(io.Discard, "", 0)})) // a page that is left cuts its stream off
 	var leaked atomic.Bool
 	front.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) {
 		leaked.Store(leaked.Load() || len(r.Cookies()) > 0)

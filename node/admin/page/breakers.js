@@ -33,7 +33,7 @@ function row(b) {
   }
   const overrideCell = cell("Override", "override");
   overrideCell.append(group, parts.forced);
-  const tr = el("tr", { "data-backend": b.backend }, el("th", { scope: "row", "data-label": "Backend" }, b.backend),
+  const tr = el("tr", { role: "row", "data-backend": b.backend }, el("th", { scope: "row", role: "rowheader", "data-label": "Backend" }, b.backend),
     stateCell, parts.by, parts.since, parts.probe, overrideCell);
   tr.parts = parts;
   return tr;

@@ -41,9 +41,12 @@ export function each(parent, items, key, make, fill) {
   parent.made = next;
 }
 
-/** Makes a cell that knows the name of its column, for narrow screens. */
+/**
+ * Makes a cell that knows the name of its column, for narrow screens. There rows
+ * are drawn as cards, and only the role says that it is still a table.
+ */
 export function cell(label, className = "") {
-  return el("td", { "data-label": label, class: className });
+  return el("td", { role: "cell", "data-label": label, class: className });
 }
 
 /** Shows a state: a sign, a word and a tone. None of the three stands alone. */

@@ -14,14 +14,14 @@ function row(m) {
     rps: el("span"), rpsLine: sparkline(), p99: el("span"), p99Line: sparkline(),
     limited: cell("429/s", "number"), failed: cell("5xx/s", "number"), up: cell("Up", "number"),
   };
-  const name = el("th", { scope: "row", "data-label": "Node" });
+  const name = el("th", { scope: "row", role: "rowheader", "data-label": "Node" });
   name.append(parts.name, " ", parts.self, parts.address);
   const of = (label, className, ...children) => {
     const td = cell(label, className);
     td.append(...children);
     return td;
   };
-  const tr = el("tr", { "data-name": m.name }, name,
+  const tr = el("tr", { role: "row", "data-name": m.name }, name,
     of("State", "", parts.state, parts.health),
     of("Configuration", "config", parts.config, " ", parts.version, parts.drift),
     of("Requests/s", "number lined", parts.rpsLine, parts.rps),

@@ -10,23 +10,23 @@ export function routes(state) {
   if (state.global_rate_limit) {
     all.unshift({ key: "global", route: "all routes", upstreams: [], methods: [], auth: "none", rps: null, limits: [state.global_rate_limit] });
   }
-  each(byId("global").parentElement, [{ key: "head" }, ...all], (r) => r.key, group, fill);
+  each(byId("routes"), [{ key: "head" }, ...all], (r) => r.key, group, fill);
 }
 
 /** A route is a group of rows, one for each limit. */
 function group(r) {
-  if (r.key === "head") return byId("global").parentElement.tHead;
+  if (r.key === "head") return byId("routes").tHead;
   const lines = Math.max(r.limits.length, 1);
-  const body = el("tbody", { "data-route": r.route });
+  const body = el("tbody", { role: "rowgroup", "data-route": r.route });
   const parts = { about: el("small"), rps: cell("Requests/s", "number"), failed: cell("5xx/s", "number"), limits: [] };
-  const first = [el("th", { scope: "rowgroup", rowspan: lines, "data-label": "Route" }, el("b", {}, r.route), parts.about), parts.rps, parts.failed];
+  const first = [el("th", { scope: "rowgroup", role: "rowheader", rowspan: lines, "data-label": "Route" }, el("b", {}, r.route), parts.about), parts.rps, parts.failed];
   parts.rps.rowSpan = parts.failed.rowSpan = lines;
   for (let i = 0; i < lines; i++) {
     const limit = { about: cell("Limit", "limit"), bar: bar(), denied: cell("Denied/s", "number") };
     parts.limits.push(limit);
     const level = cell("Emptiest bucket, used", "level");
     level.append(limit.bar);
-    body.append(el("tr", {}, ...(i === 0 ? first : []), limit.about, level, limit.denied));
+    body.append(el("tr", { role: "row" }, ...(i === 0 ? first : []), limit.about, level, limit.denied));
   }
   body.parts = parts;
   return body;
