@@ -38,7 +38,7 @@ func (p *tab) logIn() {
 	p.t.Helper()
 	p.sees("the login", `document.activeElement?.id === "token"`)
 	p.press("not-the-token-of-anybody" + kb.Enter)
-	p.sees("that the token is wrong", has("main", "not the admin token"))
+	p.sees("that the token is wrong", has("main", "not the admin token")+` && document.activeElement?.id === "token"`)
 	p.mu.Lock()
 	p.problems = nil // the browser logs the 401
 	p.mu.Unlock()
