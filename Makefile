@@ -10,6 +10,9 @@ N       ?= 3
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
+# The time of the commit: a release built twice is the same to the byte.
+EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
 export VERSION
 
 .DEFAULT_GOAL := help
@@ -51,8 +54,12 @@ bench: ## all benchmarks (BENCHTIME=1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 .PHONY: bench-proxy
-bench-proxy: ## the gateway with everything on beside nginx's bare proxy_pass (wrk, nginx, redis-server)
-	bash tests/load/bench.sh 5 6
+bench-proxy: ## the gateway beside nginx, haproxy, caddy and traefik, as installed, into docs/performance.md (wrk, nginx, redis-server)
+	go run ./tests/load/peers -write docs/performance.md
+
+.PHONY: pgo
+pgo: ## cmd/gateway/default.pgo anew, the profile that guides the compiler, from the full load
+	go run ./tests/load/peers -seconds 30 -profile cmd/gateway/default.pgo
 
 .PHONY: endurance
 endurance: ## 100,000 requests with faults, 9,900 idle connections, bodies of 1 GiB (minutes; 20,000 descriptors)
@@ -82,6 +89,20 @@ vuln: ## known vulnerabilities in code that is called (govulncheck; SKIPPED with
 .PHONY: check
 check: lint build test vuln ## what CI runs
 
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+.PHONY: release
+release: ## dist/: the gateway for PLATFORMS, static, stamped, packed with licence and config.yaml, and SHA256SUMS
+	@rm -rf dist && mkdir -p dist
+	@set -e; for platform in $(PLATFORMS); do \
+	  os=$${platform%/*} arch=$${platform#*/} name=gateway-$(VERSION)-$${platform%/*}-$${platform#*/}; \
+	  echo $$name; mkdir dist/$$name; \
+	  GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o dist/$$name/ ./cmd/gateway; \
+	  cp LICENSE README.md config.yaml dist/$$name/; \
+	  tar -C dist --owner=0 --group=0 --sort=name --mtime='@$(EPOCH)' -cf - $$name | gzip -n >dist/$$name.tar.gz; rm -r dist/$$name; \
+	done
+	@cd dist && sha256sum *.tar.gz >SHA256SUMS && cat SHA256SUMS
+
 .PHONY: docker
 docker: ## the images gateway and gateway-echo
 	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) --target gateway -t gateway:$(VERSION) -t gateway:latest .
@@ -102,4 +123,4 @@ load: ## k6 run tests/load.js against GATEWAY (Node.js stands in where k6 is not
 
 .PHONY: clean
 clean: ## delete what the commands above made
-	rm -rf bin coverage.out coverage.html
+	rm -rf bin dist coverage.out coverage.html

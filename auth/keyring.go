@@ -28,6 +28,12 @@ type Keyring struct {
 	sources map[string]*source // in use, by what and where: "file /keys.pem"
 }
 
+// Where keys come from, as metrics name it.
+const (
+	kindFile = "file"
+	kindJWKS = "jwks"
+)
+
 // KeyringOptions are a Keyring's dependencies.
 type KeyringOptions struct {
 	// Client fetches JWKS documents. It should not follow redirects: they could lead out of TLS.
@@ -59,9 +65,16 @@ func (k *Keyring) Retain(v *Verifier) {
 			delete(k.sources, name)
 		}
 	}
+	used := map[string]bool{}
 	for _, s := range v.sources {
+		used[s.kind] = true
 		if k.sources[s.name] == nil {
 			k.startLocked(s)
+		}
+	}
+	for _, kind := range []string{kindFile, kindJWKS} {
+		if !used[kind] {
+			k.metrics.forget(kind)
 		}
 	}
 }
@@ -78,7 +91,7 @@ func (k *Keyring) startLocked(s *source) {
 func (k *Keyring) open(c Config) ([]*source, error) {
 	var sources []*source
 	if c.PublicKeyFile != "" {
-		s := k.source("file", c.PublicKeyFile, func() *source {
+		s := k.source(kindFile, c.PublicKeyFile, func() *source {
 			fresh := newSource(readFile(c.PublicKeyFile), parsePEM)
 			fresh.refresh, fresh.interval = fileInterval, fileInterval
 			return fresh
@@ -91,7 +104,7 @@ func (k *Keyring) open(c Config) ([]*source, error) {
 		sources = append(sources, s)
 	}
 	if c.JWKSURL != "" {
-		sources = append(sources, k.source("jwks", c.JWKSURL, func() *source {
+		sources = append(sources, k.source(kindJWKS, c.JWKSURL, func() *source {
 			fresh := newSource(fetchJWKS(k.client, c.JWKSURL), parseJWKS)
 			fresh.refresh, fresh.interval = jwksRefresh, jwksInterval
 			return fresh
@@ -109,7 +122,7 @@ func (k *Keyring) source(kind, place string, fresh func() *source) *source {
 		return s
 	}
 	s := fresh()
-	s.name = name
+	s.name, s.kind = name, kind
 	s.outcomes = k.metrics.source(kind)
 	s.log = k.log.With().Str("source", name).Logger()
 	return s

@@ -47,6 +47,13 @@ func (m metrics) source(name string) sourceMetrics {
 	}
 }
 
+// forget removes the series of a kind of source that is not in use any more.
+func (m metrics) forget(kind string) {
+	m.fetches.DeletePartialMatch(prometheus.Labels{"source": kind})
+	m.keys.DeleteLabelValues(kind)
+	m.renewed.DeleteLabelValues(kind)
+}
+
 func (m sourceMetrics) ok(keys int) {
 	m.fetched.Inc()
 	m.keys.Set(float64(keys))

@@ -27,6 +27,7 @@ var errRefused = errors.New("refused")
 // ahead of time, at most once in an interval, so that strangers cannot make the gateway hammer the endpoint.
 type source struct {
 	name     string // what and where
+	kind     string // what
 	read     func(ctx context.Context) ([]byte, error)
 	parse    func(text []byte) ([]key, error)
 	refresh  time.Duration

@@ -39,6 +39,10 @@ func (s Source) String() string {
 	}
 }
 
+// Fallback reports whether Redis could not be asked, or was not to be: there is
+// none, or it is lost.
+func (s Source) Fallback() bool { return s >= SourceLocal }
+
 // Decision is the answer to one Check.
 type Decision struct {
 	// Allowed tells whether the request may pass. If so, all its buckets were

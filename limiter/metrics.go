@@ -130,7 +130,13 @@ func (l *Limiter) gauges() []prometheus.Collector {
 				return 0
 			})
 	}
+	pool := func(state string, count func(idle, total uint32) uint32) prometheus.Collector {
+		return gauge("gateway_limiter_redis_connections", "Connections to Redis, by whether a call is on them.",
+			prometheus.Labels{"state": state}, func() float64 { return float64(count(l.connections())) })
+	}
 	return []prometheus.Collector{
+		pool("in_use", func(idle, total uint32) uint32 { return total - idle }),
+		pool("idle", func(idle, _ uint32) uint32 { return idle }),
 		gauge("gateway_limiter_breaker_state", "The breaker on Redis: 0 closed, 1 half open, 2 open.", nil,
 			func() float64 { return float64(l.breaker.state.Load()) }),
 		gauge("gateway_limiter_effective_members", "Members a limit is divided by without Redis.", nil,
@@ -139,6 +145,16 @@ func (l *Limiter) gauges() []prometheus.Collector {
 			func() float64 { return float64(l.view().away) }),
 		mode(ModeRedis), mode(ModeLocal),
 	}
+}
+
+// connections counts those to Redis: in sentinel mode to the master, in cluster
+// mode to all its nodes.
+func (l *Limiter) connections() (idle, total uint32) {
+	if l.remote == nil {
+		return 0, 0
+	}
+	s := l.remote.client.PoolStats()
+	return min(s.IdleConns, s.TotalConns), s.TotalConns
 }
 
 // register registers all or, if one fails, none.

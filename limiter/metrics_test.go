@@ -44,6 +44,9 @@ func TestMetrics(t *testing.T) {
 	f(`gateway_limiter_mode{redis}`, 0)
 	f(`gateway_limiter_mode{local}`, 1)
 	f(`gateway_limiter_effective_members{}`, 3)
+	if n := got[`gateway_limiter_redis_connections{idle}`] + got[`gateway_limiter_redis_connections{in_use}`]; n < 1 || n > 2*batchWorkers {
+		t.Errorf("%v connections to Redis", n)
+	}
 	f(`gateway_limiter_mode_switches_total{local}`, 1)
 	f(`gateway_limiter_mode_switches_total{redis}`, 0)
 }

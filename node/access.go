@@ -2,9 +2,11 @@ package node
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"time"
 
 	"github.com/go-api-gateway-pro/gateway/limiter"
+	"github.com/go-api-gateway-pro/gateway/telemetry"
 )
 
 // accessQueue is how many access lines may wait for a slow disk before further
@@ -37,10 +39,10 @@ func (x *exchange) bytes() (in, out int64) {
 }
 
 // writeAccess writes the request's access log line, if the configuration wants
-// it.
+// it. The order of the fields is promised.
 func (n *Node) writeAccess(x *exchange, took time.Duration) {
 	status := x.ctx.Response.StatusCode()
-	if !x.snapshot.config.Log.LogsAccess(status) {
+	if !x.snapshot.config.Log.LogsAccess(status, rand.Float64) {
 		return
 	}
 	limit := "allowed"
@@ -48,12 +50,12 @@ func (n *Node) writeAccess(x *exchange, took time.Duration) {
 		limit = "denied"
 	}
 	in, out := x.bytes()
-	line := n.access.Info().
+	line := n.access.Line().
 		Str("request_id", x.id).
 		Str("trace_id", x.span.TraceID()).
 		Str("method", x.method).
 		Str("route", x.label()).
-		Str("path", x.loggedPath()).
+		Str("path", telemetry.Printable(x.loggedPath())).
 		Int("status", status).
 		Float64("duration_ms", float64(took.Microseconds())/1000).
 		Str("upstream", x.forwarded.Upstream).
@@ -61,14 +63,14 @@ func (n *Node) writeAccess(x *exchange, took time.Duration) {
 		Str("limit", limit).
 		Str("limit_source", x.verdict.Source.String()).
 		Str("client_ip", x.client.String()).
-		Str("user", x.who.User).
+		Str("user", telemetry.Printable(x.who.User)).
 		Int64("bytes_in", in).
 		Int64("bytes_out", out)
 	if x.verdict.Shadow != nil {
 		line = line.Str("limit_shadow", x.verdict.Shadow.ID)
 	}
 	if err := cmp.Or(x.err, x.out.Broken); err != nil {
-		line = line.AnErr("error", err)
+		line = line.Str("error", telemetry.Printable(err.Error()))
 	}
 	line.Send()
 }

@@ -22,8 +22,8 @@ type page struct {
 	body        []byte
 }
 
-// builtin makes a built-in endpoint's answer.
-type builtin func() (page, error)
+// builtin makes a built-in endpoint's answer to a request with that Accept header.
+type builtin func(accept string) (page, error)
 
 // allBuiltins are the endpoints besides the configured routes.
 func (n *Node) allBuiltins() map[string]builtin {
@@ -34,7 +34,7 @@ func (n *Node) allBuiltins() map[string]builtin {
 		"/openapi.json": n.openapi,
 	}
 	for _, asset := range docs.Assets() {
-		all[asset.Path] = func() (page, error) {
+		all[asset.Path] = func(string) (page, error) {
 			return page{status: 200, contentType: asset.ContentType, encoding: asset.Encoding, policy: docs.Policy, body: asset.Body}, nil
 		}
 	}
@@ -60,8 +60,8 @@ func (n *Node) pick(paths []string) map[string]builtin {
 func (n *Node) adminBuiltins() map[string]http.HandlerFunc {
 	handlers := map[string]http.HandlerFunc{}
 	for path, b := range n.pick(n.snapshot.Load().config.Server.Builtin.AdminPaths()) {
-		handlers[path] = func(w http.ResponseWriter, _ *http.Request) {
-			p, err := b()
+		handlers[path] = func(w http.ResponseWriter, r *http.Request) {
+			p, err := b(r.Header.Get("Accept"))
 			if err != nil {
 				n.logger.Error().Err(err).Str("path", path).Msg("built-in endpoint failed")
 				http.Error(w, "internal error", http.StatusInternalServerError)
@@ -82,7 +82,7 @@ func (n *Node) serveBuiltin(c fiber.Ctx, path string, b builtin) error {
 	if x.method != "GET" && x.method != "HEAD" {
 		return errMethod
 	}
-	p, err := b()
+	p, err := b(c.Get("Accept"))
 	if err != nil {
 		return err
 	}
@@ -105,11 +105,11 @@ func (p page) headers(set func(name, value string)) {
 }
 
 // health says that the process lives.
-func (n *Node) health() (page, error) { return jsonPage(200, map[string]string{"status": "ok"}) }
+func (n *Node) health(string) (page, error) { return jsonPage(200, map[string]string{"status": "ok"}) }
 
 // ready says whether to send requests here. Limiting locally is degraded, not
 // unready: a cluster that lost Redis must not lose all its nodes at once.
-func (n *Node) ready() (page, error) {
+func (n *Node) ready(string) (page, error) {
 	if n.draining.Load() {
 		return jsonPage(503, map[string]string{"status": "draining"})
 	}
@@ -121,13 +121,14 @@ func (n *Node) ready() (page, error) {
 	return jsonPage(200, map[string]string{"status": status, "limits": mode})
 }
 
-func (n *Node) metrics() (page, error) {
+func (n *Node) metrics(accept string) (page, error) {
 	var out bytes.Buffer
-	err := telemetry.WriteMetrics(&out, n.registry)
-	return page{status: 200, contentType: telemetry.MetricsContentType, body: out.Bytes()}, err
+	format := telemetry.NegotiateMetrics(accept)
+	err := format.Write(&out, n.registry)
+	return page{status: 200, contentType: format.ContentType, body: out.Bytes()}, err
 }
 
-func (n *Node) openapi() (page, error) {
+func (n *Node) openapi(string) (page, error) {
 	return page{status: 200, contentType: "application/json", body: n.snapshot.Load().openapi}, nil
 }
 

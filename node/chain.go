@@ -7,6 +7,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
 
+	"github.com/go-api-gateway-pro/gateway/auth"
 	"github.com/go-api-gateway-pro/gateway/limiter"
 	"github.com/go-api-gateway-pro/gateway/proxy"
 	"github.com/go-api-gateway-pro/gateway/proxy/router"
@@ -60,14 +61,14 @@ func (n *Node) serve(c fiber.Ctx) error {
 		if err != nil {
 			return err // 400
 		}
-		if x.who, err = route.gate.Admit(shown); err != nil {
+		if x.who, err = n.authenticate(x, shown); err != nil {
 			return n.chargeStranger(x, err) // 401, 403, 503, or 429 for a stranger who keeps knocking
 		}
 	}
 
 	// 10. All buckets of the request are charged, or none.
 	var buckets [maxBuckets]limiter.Bucket
-	x.verdict = n.limiter.Check(x.span.Context(), route.buckets(buckets[:0], c.RequestCtx(), x))
+	n.check(x, route.buckets(buckets[:0], c.RequestCtx(), x))
 	if !x.verdict.Allowed {
 		return errLimited // 429
 	}
@@ -104,10 +105,33 @@ func (n *Node) admit(c fiber.Ctx, x *exchange) error {
 	return n.takeSeat(x)
 }
 
+// authenticate asks the route's gate who is calling.
+func (n *Node) authenticate(x *exchange, shown auth.Credentials) (auth.Principal, error) {
+	began := n.now()
+	who, err := x.route.gate.Admit(shown)
+	failure := ""
+	if err != nil {
+		failure = problemOf(err).code
+	}
+	x.span.Step("auth", began, n.now(), failure)
+	return who, err
+}
+
+// check charges all buckets or none. That Redis could not be asked is a failure
+// for the trace, a denial is not.
+func (n *Node) check(x *exchange, buckets []limiter.Bucket) {
+	x.verdict = n.limiter.Check(x.span.Context(), buckets)
+	ended, failure := n.now(), ""
+	if len(x.snapshot.config.Redis.Addrs) > 0 && x.verdict.Source.Fallback() {
+		failure = "redis_down"
+	}
+	x.span.Step("limiter", ended.Add(-x.verdict.Took), ended, failure)
+}
+
 // chargeStranger charges a failed authentication to an ip bucket, never to a
 // shared one: a crowd without tokens must not spend the customers' budget.
 func (n *Node) chargeStranger(x *exchange, cause error) error {
-	x.verdict = n.limiter.Check(x.span.Context(), []limiter.Bucket{x.route.stranger(x)})
+	n.check(x, []limiter.Bucket{x.route.stranger(x)})
 	if !x.verdict.Allowed {
 		return errLimited
 	}
@@ -165,7 +189,8 @@ func (n *Node) identify(c fiber.Ctx) error {
 // observe begins what conclude ends.
 func (n *Node) observe(c fiber.Ctx) error {
 	n.requests.InFlight().Inc()
-	exchangeOf(c).span = n.tracing.Start(c.Get("Traceparent"), c.Get("Tracestate"))
+	x := exchangeOf(c)
+	x.span = n.tracing.Start(c.Get("Traceparent"), c.Get("Tracestate"), x.snapshot.addresses.Trusted(x.client))
 	return c.Next()
 }
 
@@ -175,8 +200,8 @@ func (n *Node) observe(c fiber.Ctx) error {
 func (n *Node) conclude(x *exchange) {
 	clientOf(x.ctx.Conn()).waitFor(nil)
 	took, status := n.now().Sub(x.start), x.ctx.Response.StatusCode()
+	x.metrics(n).Observe(x.method, status, took, x.span.Exemplar())
 	x.endSpan()
-	x.metrics(n).Observe(x.method, status, took)
 	n.vitals.observe(status, took)
 	n.requests.InFlight().Dec()
 	n.writeAccess(x, took)

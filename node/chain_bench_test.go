@@ -78,6 +78,7 @@ func benchmarkNode(b *testing.B) net.Conn {
 
 // answerRaw answers every request on every connection with the same bytes.
 func answerRaw(l net.Listener) {
+	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -90,7 +91,7 @@ func answerRaw(l net.Listener) {
 				if n, err := c.Read(buf); err != nil || n == 0 {
 					return
 				}
-				if _, err := c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")); err != nil {
+				if _, err := c.Write(answer); err != nil {
 					return
 				}
 			}

@@ -37,6 +37,9 @@ func newCrowds(reg prometheus.Registerer) *crowds {
 		Name: "gateway_overloaded_total",
 		Help: "Requests refused because as many were under way as max_in_flight of the node or the route allows.",
 	}, []string{"scope"})}
+	for _, scope := range []string{"node", "route"} {
+		c.refused.WithLabelValues(scope) // a rate needs something to rise from
+	}
 	reg.MustRegister(c.refused)
 	return c
 }

@@ -122,9 +122,12 @@ func (x *exchange) endSpan() {
 		return
 	}
 	end := telemetry.SpanEnd{
-		Method: x.method, Route: x.label(), Path: x.loggedPath(), Scheme: schemeOf(x.ctx),
+		Method: x.method, Path: x.loggedPath(), Scheme: schemeOf(x.ctx), Host: x.host,
 		Client: x.client.String(), UserAgent: string(x.ctx.Request.Header.UserAgent()),
 		Status: x.ctx.Response.StatusCode(),
+	}
+	if x.route != nil || x.builtin != "" {
+		end.Route = x.label()
 	}
 	if x.err != nil {
 		end.ErrorType = problemOf(x.err).code

@@ -95,20 +95,45 @@ func setLimitHeaders(h *fasthttp.ResponseHeader, d *limiter.Decision) {
 	if d.Limit == nil || d.Limit.Scope == "global" {
 		return
 	}
-	window := seconds(d.Limit.Period * time.Duration(d.Limit.Burst) / time.Duration(d.Limit.Rate))
-	reset := seconds(d.ResetAfter)
+	window := wholeSeconds(d.Limit.Period * time.Duration(d.Limit.Burst) / time.Duration(d.Limit.Rate))
+	reset := wholeSeconds(d.ResetAfter)
 	if d.Remaining == 0 {
-		reset = seconds(d.RetryAfter)
+		reset = wholeSeconds(d.RetryAfter)
 	}
-	limit, remaining := strconv.Itoa(d.Limit.Burst), strconv.Itoa(d.Remaining)
-	h.Set("RateLimit-Policy", `"`+d.Limit.Scope+`";q=`+limit+`;w=`+window)
-	h.Set("RateLimit", `"`+d.Limit.Scope+`";r=`+remaining+`;t=`+reset)
-	h.Set("X-RateLimit-Limit", limit)
-	h.Set("X-RateLimit-Remaining", remaining)
-	h.Set("X-RateLimit-Reset", reset)
+	setQuota(h, "RateLimit-Policy", d.Limit.Scope, quota{'q', int64(d.Limit.Burst), 'w', window})
+	setQuota(h, "RateLimit", d.Limit.Scope, quota{'r', int64(d.Remaining), 't', reset})
+	setNumber(h, "X-RateLimit-Limit", int64(d.Limit.Burst))
+	setNumber(h, "X-RateLimit-Remaining", int64(d.Remaining))
+	setNumber(h, "X-RateLimit-Reset", reset)
 }
 
-// seconds rounds up to whole seconds, at least one.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
+// quota is two parameters of an item in the RateLimit headers.
+type quota struct {
+	amount byte
+	tokens int64
+	time   byte
+	left   int64
+}
+
+// setQuota writes "scope";q=1;w=2. This and setNumber allocate nothing: every
+// answer has them.
+func setQuota(h *fasthttp.ResponseHeader, name, scope string, q quota) {
+	var buffer [96]byte
+	b := append(append(append(buffer[:0], '"'), scope...), '"')
+	b = strconv.AppendInt(append(b, ';', q.amount, '='), q.tokens, 10)
+	b = strconv.AppendInt(append(b, ';', q.time, '='), q.left, 10)
+	h.SetBytesV(name, b)
+}
+
+func setNumber(h *fasthttp.ResponseHeader, name string, n int64) {
+	var buffer [20]byte
+	h.SetBytesV(name, strconv.AppendInt(buffer[:0], n, 10))
+}
+
+// seconds is wholeSeconds as text.
+func seconds(d time.Duration) string { return strconv.FormatInt(wholeSeconds(d), 10) }
+
+// wholeSeconds rounds up, to at least one.
+func wholeSeconds(d time.Duration) int64 {
+	return max(1, int64((d+time.Second-1)/time.Second))
 }

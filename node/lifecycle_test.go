@@ -158,7 +158,7 @@ func TestStopCutsOffWhatOutlastsTheDrain(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	n := startIn(ctx, t, oneRoute, "drain_delay_ms: 0, drain_timeout_ms: 400")
 	entered, release := make(chan struct{}), make(chan struct{})
-	n.builtins["/stuck"] = func() (page, error) { close(entered); <-release; return page{status: 200}, nil }
+	n.builtins["/stuck"] = func(string) (page, error) { close(entered); <-release; return page{status: 200}, nil }
 	answer := make(chan error, 1)
 	go func() {
 		resp, err := http.Get("http://" + n.Addr() + "/stuck")

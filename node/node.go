@@ -61,7 +61,7 @@ type Node struct {
 
 	// live as long as the node
 	logger   zerolog.Logger
-	access   zerolog.Logger
+	access   telemetry.AccessLog
 	registry *prometheus.Registry
 	requests *telemetry.Requests
 	tracing  *telemetry.Tracing
@@ -197,8 +197,18 @@ func newNode(opts Options) *Node {
 			Name: "gateway_cluster_config_versions", Help: "How many different configurations the live members run; more than 1 is drift.",
 		}),
 	}
-	registry.MustRegister(n.weakSecret, n.drift)
+	registry.MustRegister(n.weakSecret, n.drift, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gateway_draining", Help: "Whether the node is stopping (1): it finishes what is under way.",
+	}, n.stopping))
 	return n
+}
+
+// stopping is 1 during the drain.
+func (n *Node) stopping() float64 {
+	if n.draining.Load() {
+		return 1
+	}
+	return 0
 }
 
 // uniqueName names a process start: a restarted node must not be taken for the
@@ -218,10 +228,10 @@ func (n *Node) observeWith(cfg *config.Config, out io.Writer) error {
 	if out == nil {
 		out = os.Stdout
 	}
-	n.logger = telemetry.NewLogger(out, cfg.Log).With().Str("node", n.name).Logger()
 	lines := telemetry.NewLogWriter(out, accessQueue, n.registry)
-	n.teardown.push("access log", lines.Close)
-	n.access = telemetry.NewLogger(lines, cfg.Log)
+	n.teardown.push("log", lines.Close)
+	n.logger = telemetry.NewLogger(lines.Events(), cfg.Log).With().Str("node", n.name).Logger()
+	n.access = telemetry.NewAccessLog(lines, cfg.Log, n.now)
 	n.requests = telemetry.NewRequests(n.registry)
 	telemetry.BuildInfo(n.registry, n.version, runtime.Version())
 	tracing, err := telemetry.NewTracing(cfg.Otel, n.logger, n.registry)

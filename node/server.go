@@ -123,7 +123,7 @@ func (n *Node) refuse(ctx *fasthttp.RequestCtx, cause error) {
 	x.method, x.id = "OTHER", newRequestID()
 	x.peer = peerAddress(ctx.RemoteAddr())
 	x.client = x.peer
-	x.span = n.tracing.Start("", "")
+	x.span = n.tracing.Start("", "", false)
 	x.err = refusal(cause)
 	writeProblem(ctx, x.err, x)
 	ctx.Response.Header.Set(fiber.HeaderXRequestID, x.id)
@@ -132,7 +132,7 @@ func (n *Node) refuse(ctx *fasthttp.RequestCtx, cause error) {
 	if saidNothing(cause) {
 		return
 	}
-	x.metrics(n).Observe(x.method, ctx.Response.StatusCode(), 0)
+	x.metrics(n).Observe(x.method, ctx.Response.StatusCode(), 0, "")
 	n.writeAccess(x, 0)
 }
 

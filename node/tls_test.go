@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -110,9 +109,7 @@ func TestTLS(t *testing.T) {
 		return err == nil
 	})
 	get(old)
-	if !strings.Contains(n.logs.String(), "new certificate in use") {
-		t.Error("the change is not in the log")
-	}
+	n.logs.wait(t, "new certificate in use")
 }
 
 func TestTunnelThroughTLS(t *testing.T) {

@@ -65,7 +65,7 @@ func TestTunnelPassesBothWays(t *testing.T) {
 			t.Fatalf("round %d: got %.20q, %v", i, got, err)
 		}
 	}
-	if !strings.Contains(string(must(n.metrics()).body), "gateway_tunnels_open 1") {
+	if !strings.Contains(string(must(n.metrics("")).body), "gateway_tunnels_open 1") {
 		t.Error("the tunnel is not counted")
 	}
 	_ = conn.Close()
@@ -73,7 +73,7 @@ func TestTunnelPassesBothWays(t *testing.T) {
 	if !strings.Contains(line, `"status":101`) || !strings.Contains(line, `"bytes_in":40000,"bytes_out":40000`) {
 		t.Errorf("the line is %s", line)
 	}
-	if !strings.Contains(string(must(n.metrics()).body), "gateway_tunnels_open 0") {
+	if !strings.Contains(string(must(n.metrics("")).body), "gateway_tunnels_open 0") {
 		t.Error("the tunnel is counted on")
 	}
 }

@@ -107,6 +107,9 @@ func NewBackends(o Options) *Backends {
 		tunnels:  newTunnels(o.Registerer),
 	}
 	b.metrics = newMetrics(o.Registerer, b.breakers.Muted)
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(newGauges(b))
+	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.spawn(b.run)
 	return b

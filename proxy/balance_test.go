@@ -63,7 +63,7 @@ func TestP2CSpreadsLoadByWeight(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	slots := slotsOf(1, 1, 2, 4)
 	for range 800 {
-		slots[lessLoadedOfTwo(slots, random.Float64)].gate.hold()
+		slots[lessLoadedOfTwo(slots, random.Float64)].gate.inside.Add(1)
 	}
 	for i, want := range []int32{100, 100, 200, 400} {
 		if got := slots[i].gate.inside.Load(); got < want*9/10 || got > want*11/10 {
@@ -75,7 +75,7 @@ func TestP2CSpreadsLoadByWeight(t *testing.T) {
 func TestP2CAvoidsTheSlow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	slots := slotsOf(1, 1)
-	slots[0].gate.hold()
+	slots[0].gate.inside.Add(1)
 	for range 100 {
 		if lessLoadedOfTwo(slots, random.Float64) != 1 {
 			t.Fatal("the busy one of two was chosen")

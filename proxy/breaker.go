@@ -38,23 +38,12 @@ func (t *target) newBreaker(backend string) *breaker.Breaker {
 	return t.b.breakers.Add(breaker.Backend{
 		Name: backend, Upstream: t.name, Config: t.settings.breaker,
 		Notify: func(c breaker.Change) {
-			state.Set(gaugeOf(c.To))
+			state.Set(float64(c.To))
 			moves[c.To].Inc()
 			t.b.options.Log.Warn().Str("backend", backend).Stringer("was", c.From).Stringer("state", c.To).
 				Str("cause", string(c.Cause)).Str("by", c.By).Msg("breaker changed")
 		},
 	})
-}
-
-// gaugeOf shows a suspect endpoint as closed, since it gets all its traffic.
-func gaugeOf(s breaker.State) float64 {
-	switch s {
-	case breaker.HalfOpen:
-		return 1
-	case breaker.Open:
-		return 2
-	}
-	return 0
 }
 
 // Announce sets what sends a message about breakers to every other node at once.

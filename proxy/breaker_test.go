@@ -54,7 +54,7 @@ func TestBreakersAreShared(t *testing.T) {
 	if got := metricValue(t, reg, "gateway_breaker_transitions_total", "open"); got != 1 {
 		t.Errorf("%v openings counted", got)
 	}
-	if got := metricValue(t, reg, "gateway_breaker_state", up.addr); got != 2 {
+	if got := metricValue(t, reg, "gateway_breaker_state", up.addr); got != 3 {
 		t.Errorf("the gauge is %v", got)
 	}
 }
@@ -174,14 +174,14 @@ func TestRefusedReloadKeepsBreakers(t *testing.T) {
 		t.Fatalf("got %+v", s)
 	}
 	b.Upstream(config)
-	if got := metricValue(t, reg, "gateway_breaker_state", "https://10.0.0.1:443"); got != 2 {
+	if got := metricValue(t, reg, "gateway_breaker_state", "https://10.0.0.1:443"); got != 3 {
 		t.Errorf("the gauge is %v", got)
 	}
 	b.Retain([]*Upstream{next})
 	if s := b.Breakers(); len(s) != 1 || s[0].State != "open" {
 		t.Errorf("after the reload: %+v", s)
 	}
-	if got := metricValue(t, reg, "gateway_breaker_state", "https://10.0.0.1:443"); got != 2 {
+	if got := metricValue(t, reg, "gateway_breaker_state", "https://10.0.0.1:443"); got != 3 {
 		t.Errorf("after the reload the gauge is %v", got)
 	}
 }

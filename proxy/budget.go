@@ -44,6 +44,12 @@ func (b *budget) add(amount int64) {
 	}
 }
 
+// peek returns what spend would find.
+func (b *budget) peek(now time.Time) int64 {
+	passed := min(max(now.UnixNano()-b.refilled.Load(), 0), int64(time.Minute))
+	return min(b.left.Load()+passed*budgetRefill/int64(time.Second), budgetReserve)
+}
+
 // spend takes the price of one retry, if it is there.
 func (b *budget) spend(now time.Time) bool {
 	last := b.refilled.Load()

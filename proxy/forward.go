@@ -150,8 +150,8 @@ func (f *forwarding) try(s *slot, t ticket) {
 	defer func() {
 		s.breaker.Done(t, f.last.verdict())
 	}()
-	span := f.startSpan(s)
 	f.setTarget(f.x, s.member.address)
+	span := f.startSpan(s)
 	f.last = f.visit(s)
 	s.target.metrics.count(f.last)
 	endSpan(span, f.last)

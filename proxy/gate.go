@@ -98,10 +98,6 @@ func (g *gate) unqueue(turn chan struct{}) bool {
 	return i >= 0
 }
 
-// hold counts one more inside, beyond the limit if need be: a use that was let
-// in once and goes on elsewhere.
-func (g *gate) hold() { g.inside.Add(1) }
-
 func (g *gate) leave() {
 	g.inside.Add(-1)
 	if g.waiting.Load() > 0 {

@@ -51,7 +51,7 @@ func TestGateLetsInInOrder(t *testing.T) {
 func TestGateWaitEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1)
-		g.hold()
+		g.inside.Add(1)
 		f := func(ctx context.Context, wait, want time.Duration) {
 			t.Helper()
 			start := time.Now()
@@ -77,7 +77,7 @@ func TestGateWaitEnds(t *testing.T) {
 func TestGrowingGateLetsWaitersIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1)
-		g.hold()
+		g.inside.Add(1)
 		in := false
 		go func() { in = g.enter(t.Context(), time.Hour) == nil }()
 		synctest.Wait()

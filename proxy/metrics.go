@@ -44,7 +44,7 @@ func newMetrics(r prometheus.Registerer, muted func() bool) *metrics {
 		}, []string{"upstream"}),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gateway_breaker_state",
-			Help: "State of an endpoint's breaker: 0 closed, 1 half open, 2 open.",
+			Help: "State of an endpoint's breaker: 0 closed, 1 suspect (accused by another node, still used), 2 half open, 3 open.",
 		}, []string{"backend"}),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gateway_breaker_transitions_total",

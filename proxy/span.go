@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"bytes"
+	"net/netip"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -26,14 +29,28 @@ func (f *forwarding) startSpan(s *slot) trace.Span {
 func (f *forwarding) attributes(s *slot) []attribute.KeyValue {
 	out := []attribute.KeyValue{
 		attribute.String("http.request.method", string(f.x.Request.Header.Method())),
+		attribute.String("url.full", f.url(s)),
 		attribute.String("server.address", s.target.key.host),
 		attribute.Int("server.port", int(s.target.key.port)),
-		attribute.String("network.peer.address", s.addr),
+	}
+	if peer, err := netip.ParseAddrPort(s.addr); err == nil {
+		out = append(out, attribute.String("network.peer.address", peer.Addr().String()),
+			attribute.Int("network.peer.port", int(peer.Port())))
 	}
 	if resent := f.result.Tries - 1; resent > 0 {
 		out = append(out, attribute.Int("http.request.resend_count", resent))
 	}
 	return out
+}
+
+// url is where the try goes, without the query, which may hold secrets.
+func (f *forwarding) url(s *slot) string {
+	scheme := "http://"
+	if s.target.key.tls {
+		scheme = "https://"
+	}
+	path, _, _ := bytes.Cut(f.x.Request.Header.RequestURI(), []byte("?"))
+	return scheme + s.member.address.authority + string(path)
 }
 
 func endSpan(span trace.Span, r tripResult) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -76,6 +77,29 @@ func TestOneSpanPerTry(t *testing.T) {
 		if s.String() != want[i] || s.ended != 1 {
 			t.Errorf("got %s, ended %d times, want %s", s, s.ended, want[i])
 		}
+	}
+}
+
+func TestSpanOfATryNamesItsUpstream(t *testing.T) {
+	tr := &tracer{}
+	up := newBackend(t, always(ok))
+	u := newTestBackends(t, Options{Tracer: tr}).Upstream(configFor(up.url))
+	x := newExchange(t, get("/a/b?token=secret"))
+	x.Path = "/a/b"
+	if _, err := u.Forward(trace.ContextWithSpan(t.Context(), &span{}), x); err != nil {
+		t.Fatal(err)
+	}
+	got := map[attribute.Key]string{}
+	for _, kv := range tr.spans[0].attrs {
+		got[kv.Key] = kv.Value.String()
+	}
+	host, port, _ := strings.Cut(up.addr, ":")
+	want := map[attribute.Key]string{
+		"http.request.method": "GET", "http.response.status_code": "200", "url.full": up.url + "/a/b",
+		"server.address": host, "server.port": port, "network.peer.address": host, "network.peer.port": port,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -26,11 +26,14 @@ type LogConfig struct {
 	Level string `yaml:"level"`
 	// Access says which requests get a line in the access log: all, errors (status 400 and above) or off.
 	Access string `yaml:"access"`
+	// AccessSample is the share of the successes (status below 400) that get their line, 0 to 1. Errors are
+	// not sampled.
+	AccessSample float64 `yaml:"access_sample"`
 }
 
 // DefaultLogConfig logs every request and everything from info upwards.
 func DefaultLogConfig() LogConfig {
-	return LogConfig{Level: zerolog.LevelInfoValue, Access: AccessAll}
+	return LogConfig{Level: zerolog.LevelInfoValue, Access: AccessAll, AccessSample: 1}
 }
 
 // Validate returns every problem of the section, joined.
@@ -38,12 +41,17 @@ func (c LogConfig) Validate() error {
 	return errors.Join(
 		oneOf("level", c.Level, "debug", "info", "warn", "error"),
 		oneOf("access", c.Access, AccessAll, AccessErrors, AccessOff),
+		share("access_sample", c.AccessSample),
 	)
 }
 
-// LogsAccess reports whether a request that was answered with a status gets a line in the access log.
-func (c LogConfig) LogsAccess(status int) bool {
-	return c.Access == AccessAll || c.Access == AccessErrors && status >= 400
+// LogsAccess reports whether a request that was answered with a status gets a line in the access log. For a
+// success it draws from chance, which returns a number from [0, 1), if only a share of them is wanted.
+func (c LogConfig) LogsAccess(status int, chance func() float64) bool {
+	if status >= 400 {
+		return c.Access != AccessOff
+	}
+	return c.Access == AccessAll && (c.AccessSample >= 1 || chance() < c.AccessSample)
 }
 
 func oneOf(field, got string, allowed ...string) error {
@@ -51,6 +59,13 @@ func oneOf(field, got string, allowed ...string) error {
 		return nil
 	}
 	return fmt.Errorf("%s: must be one of %s, got %q", field, strings.Join(allowed, ", "), got)
+}
+
+func share(field string, got float64) error {
+	if got >= 0 && got <= 1 { // so written, NaN fails too
+		return nil
+	}
+	return fmt.Errorf("%s: must be between 0 and 1, got %g", field, got)
 }
 
 // TraceConfig says where spans go.
@@ -61,7 +76,7 @@ type TraceConfig struct {
 	// ServiceName is the service.name under which the spans appear.
 	ServiceName string `yaml:"service_name"`
 	// SampleRatio is the share of traces to record, 0 to 1. It also bounds what a client's own sampling
-	// decision can demand.
+	// decision can demand, unless the client is among the trusted.
 	SampleRatio float64 `yaml:"sample_ratio"`
 }
 
@@ -79,10 +94,7 @@ func (c TraceConfig) Validate() error {
 	if c.ServiceName == "" {
 		problems = append(problems, errors.New(`service_name: must not be empty, got ""`))
 	}
-	if !(c.SampleRatio >= 0 && c.SampleRatio <= 1) { // so written, NaN fails too
-		problems = append(problems, fmt.Errorf("sample_ratio: must be between 0 and 1, got %g", c.SampleRatio))
-	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, share("sample_ratio", c.SampleRatio))...)
 }
 
 // url returns the address to post spans to, "" when tracing is off.

@@ -24,21 +24,31 @@ func TestLogConfigValidate(t *testing.T) {
 	}
 	f(LogConfig{Level: "info", Access: "some"}, `access: must be one of all, errors, off, got "some"`)
 	f(LogConfig{Level: "INFO", Access: "off"}, `level: must be one of debug, info, warn, error, got "INFO"`)
+	f(LogConfig{Level: "info", Access: "all", AccessSample: 1.5}, "access_sample: must be between 0 and 1, got 1.5")
+	f(LogConfig{Level: "info", Access: "all", AccessSample: -1}, "access_sample: must be between 0 and 1, got -1")
+	f(LogConfig{Level: "info", Access: "all", AccessSample: math.NaN()}, "access_sample: must be between 0 and 1, got NaN")
 	f(LogConfig{}, `level: must be one of debug, info, warn, error, got ""`+"\n"+`access: must be one of all, errors, off, got ""`)
 }
 
 func TestLogsAccess(t *testing.T) {
-	f := func(access string, status int, want bool) {
+	f := func(access string, share float64, status int, chance float64, want bool) {
 		t.Helper()
-		if got := (LogConfig{Access: access}).LogsAccess(status); got != want {
-			t.Errorf("%s %d: got %v", access, status, got)
+		c := LogConfig{Access: access, AccessSample: share}
+		if got := c.LogsAccess(status, func() float64 { return chance }); got != want {
+			t.Errorf("%s of %g, %d: got %v", access, share, status, got)
 		}
 	}
-	f(AccessAll, 200, true)
-	f(AccessErrors, 399, false)
-	f(AccessErrors, 400, true)
-	f(AccessErrors, 502, true)
-	f(AccessOff, 500, false)
+	f(AccessAll, 1, 200, 0.99, true)
+	f(AccessAll, 0.1, 200, 0.09, true)
+	f(AccessAll, 0.1, 399, 0.1, false)
+	f(AccessAll, 0.1, 400, 0.99, true) // errors always
+	f(AccessAll, 0, 200, 0, false)
+	f(AccessAll, 0, 502, 0.99, true)
+	f(AccessErrors, 1, 399, 0, false)
+	f(AccessErrors, 1, 400, 0.99, true)
+	f(AccessErrors, 0, 502, 0.99, true)
+	f(AccessOff, 1, 500, 0, false)
+	f(AccessOff, 1, 200, 0, false)
 }
 
 func TestTraceConfigValidate(t *testing.T) {

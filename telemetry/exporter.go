@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 const (
 	attemptTimeout   = 5 * time.Second
 	retryPause       = time.Second
+	maxRetryPause    = 5 * time.Second // spans pile up meanwhile
+	maxQuiet         = 5 * time.Minute // whatever the collector says
 	maxResponseBytes = 64 << 10
 	logInterval      = time.Minute
 	protobufType     = "application/x-protobuf"
@@ -34,6 +37,8 @@ type exporter struct {
 	log      zerolog.Logger
 	now      func() time.Time
 	pause    time.Duration // before the second attempt
+
+	quietUntil time.Time // of the one goroutine that exports
 
 	running context.Context // ends with stop, and every request with it
 	cancel  context.CancelFunc
@@ -92,42 +97,82 @@ func (e *exporter) export(ctx context.Context, spans []sdktrace.ReadOnlySpan) {
 	}
 }
 
-// send posts a body, a second time when the collector says that it is busy.
+// errQuiet is why a batch is not even sent.
+var errQuiet = errors.New("the collector asked not to be sent anything for a while")
+
+// send posts a body, a second time when the collector says that it is busy: after a moment, or when it asks
+// to. Until a moment that is too far away nothing is sent to it.
 func (e *exporter) send(ctx context.Context, body []byte) (rejected int, err error) {
-	status, rejected, err := e.post(ctx, body)
-	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
-		return rejected, err
+	if e.now().Before(e.quietUntil) {
+		return 0, errQuiet
 	}
-	pause := time.NewTimer(e.pause)
+	answer, err := e.post(ctx, body)
+	if !answer.busy() {
+		return answer.rejected, err
+	}
+	if answer.retryAfter > maxRetryPause {
+		e.quietUntil = e.now().Add(min(answer.retryAfter, maxQuiet))
+		return 0, err
+	}
+	pause := time.NewTimer(max(e.pause, answer.retryAfter))
 	defer pause.Stop()
 	select {
 	case <-pause.C:
 	case <-ctx.Done():
 		return 0, err
 	}
-	_, rejected, err = e.post(ctx, body)
-	return rejected, err
+	answer, err = e.post(ctx, body)
+	return answer.rejected, err
 }
 
-// post makes one attempt. The status is 0 when there was no answer.
-func (e *exporter) post(ctx context.Context, body []byte) (status, rejected int, err error) {
+// reply is what a collector said.
+type reply struct {
+	status     int // 0: nothing
+	rejected   int
+	retryAfter time.Duration // 0: not said
+}
+
+// busy reports whether the same spans may be welcome later (OTLP specification, "Retryable Response Codes").
+func (r reply) busy() bool {
+	switch r.status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// post makes one attempt.
+func (e *exporter) post(ctx context.Context, body []byte) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.endpoint, bytes.NewReader(body))
 	if err != nil {
-		return 0, 0, fmt.Errorf("cannot make a request: %w", err)
+		return reply{}, fmt.Errorf("cannot make a request: %w", err)
 	}
 	request.Header.Set("Content-Type", protobufType)
 	response, err := e.client.Do(request)
 	if err != nil {
-		return 0, 0, fmt.Errorf("cannot reach the collector: %w", err)
+		return reply{}, fmt.Errorf("cannot reach the collector: %w", err)
 	}
 	defer response.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes))
 	if response.StatusCode/100 != 2 {
-		return response.StatusCode, 0, fmt.Errorf("the collector answered %d", response.StatusCode)
+		return reply{status: response.StatusCode, retryAfter: retryAfter(response.Header, e.now())},
+			fmt.Errorf("the collector answered %d", response.StatusCode)
 	}
-	return response.StatusCode, rejectedSpans(answer), nil
+	return reply{status: response.StatusCode, rejected: rejectedSpans(answer)}, nil
+}
+
+// retryAfter reads the field of RFC 9110 section 10.2.3; 0 if it says nothing.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	value := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
 }
 
 // rejectedSpans reads how many spans a collector that answered 200 did not take.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -54,7 +55,9 @@ func TestExporterStatuses(t *testing.T) {
 	f(1, 3, 500)
 	f(1, 3, 302)
 	f(2, 0, 429)
+	f(2, 0, 502)
 	f(2, 0, 503)
+	f(2, 0, 504)
 	f(2, 3, 503, 503)
 	f(2, 3, 429, 500)
 }
@@ -147,7 +150,7 @@ func TestDeadCollector(t *testing.T) {
 	var log bytes.Buffer
 	tracing := newLoggedTracing(t, deadEndpoint(t), 1, zerolog.New(&log))
 	for range 2 * maxQueuedSpans {
-		tracing.Start("", "").End(SpanEnd{Method: "GET", Status: 200})
+		tracing.Start("", "", false).End(SpanEnd{Method: "GET", Status: 200})
 	}
 	if err := tracing.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -165,7 +168,7 @@ func TestSlowCollector(t *testing.T) {
 	tracing := newTestTracing(t, server.URL, 1)
 	end := func(n int) {
 		for range n {
-			tracing.Start("", "").End(SpanEnd{Method: "GET", Status: 200})
+			tracing.Start("", "", false).End(SpanEnd{Method: "GET", Status: 200})
 		}
 	}
 	end(maxBatchSpans)
@@ -184,3 +187,94 @@ func TestSlowCollector(t *testing.T) {
 		t.Errorf("%d dropped in the end, want %d", got, want)
 	}
 }
+
+// A collector may be ill in any way: what it costs is spans, each of them counted.
+func TestIllCollectors(t *testing.T) {
+	f := func(what string, wantDropped int, serve http.HandlerFunc) {
+		t.Helper()
+		server := httptest.NewServer(serve)
+		defer server.Close()
+		tracing := newTestTracing(t, server.URL, 1)
+		for range 10 {
+			tracing.Start("", "", false).End(SpanEnd{Method: "GET", Status: 200})
+		}
+		if err := tracing.Close(t.Context()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if got := value(t, tracing.spans.dropped); got != wantDropped {
+			t.Errorf("%s: %d dropped, want %d", what, got, wantDropped)
+		}
+	}
+	raw := func(answer string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, answer)
+		}
+	}
+	f("fine", 0, func(http.ResponseWriter, *http.Request) {})
+	f("an error", 10, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	f("busy for long", 10, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(429)
+	})
+	f("no HTTP", 10, raw("SSH-2.0-OpenSSH_9.6\r\n"))
+	f("half an answer", 10, raw("HTTP/1.1 200"))
+	f("nothing", 10, raw(""))
+	f("headers without end", 10, raw("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 2<<20)))
+	f("200 and words", 0, raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\xff\xff\xff garbage"))
+}
+
+func TestExporterHeedsRetryAfter(t *testing.T) {
+	posts, answer, at := 0, "", time.Unix(1_700_000_000, 0)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		posts++
+		w.Header().Set("Retry-After", answer)
+		w.WriteHeader(429)
+	}))
+	defer server.Close()
+	e := newTestExporter(t, server.URL, &bytes.Buffer{})
+	e.now = func() time.Time { return at }
+	f := func(after time.Duration, retryAfter string, wantPosts, wantDropped int) {
+		t.Helper()
+		at, answer = at.Add(after), retryAfter
+		e.export(t.Context(), someSpans(3))
+		if got := value(t, e.dropped); posts != wantPosts || got != wantDropped {
+			t.Errorf("after %s: %d posts, %d dropped, want %d and %d", after, posts, got, wantPosts, wantDropped)
+		}
+	}
+	f(0, "soon", 2, 3) // nothing understood: once more after a moment
+	f(0, "0", 4, 6)
+	f(0, "60", 5, 9) // too long to wait for with spans in hand
+	f(59*time.Second, "0", 5, 12)
+	f(time.Second, "0", 7, 15)
+	f(0, at.Add(30*time.Second).UTC().Format(http.TimeFormat), 8, 18)
+	f(29*time.Second, "0", 8, 21)
+	f(time.Second, "86400", 9, 24) // believed for a while only
+	f(maxQuiet, "0", 11, 27)
+}
+
+func TestRetryAfterIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var posts []time.Time
+		e := newTestExporter(t, "http://collector/", &bytes.Buffer{})
+		e.client.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
+			posts = append(posts, time.Now())
+			h := http.Header{"Retry-After": {"4"}}
+			return &http.Response{StatusCode: []int{429, 200}[len(posts)-1], Header: h, Body: http.NoBody}, nil
+		})
+		e.export(t.Context(), someSpans(3))
+		if len(posts) != 2 || posts[1].Sub(posts[0]) != 4*time.Second || value(t, e.dropped) != 0 {
+			t.Errorf("posted at %v, %d dropped", posts, value(t, e.dropped))
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

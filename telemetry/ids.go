@@ -8,21 +8,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// chosenTrace is the context key of a trace id on which the sampler has already decided.
-type chosenTrace struct{}
-
-func withTraceID(ctx context.Context, id trace.TraceID) context.Context {
-	return context.WithValue(ctx, chosenTrace{}, id)
-}
-
 // idGenerator makes the identifiers of recorded spans.
 type idGenerator struct{}
 
 // NewIDs implements [sdktrace.IDGenerator].
-func (idGenerator) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	if id, ok := ctx.Value(chosenTrace{}).(trace.TraceID); ok {
-		return id, randomSpanID()
-	}
+func (idGenerator) NewIDs(context.Context) (trace.TraceID, trace.SpanID) {
 	return randomTraceID(), randomSpanID()
 }
 

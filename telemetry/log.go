@@ -23,6 +23,28 @@ func newLogger(w io.Writer, c LogConfig, now func() time.Time) zerolog.Logger {
 	return zerolog.New(w).Level(level).Hook(timestamp{now: now})
 }
 
+// AccessLog writes lines that hold nothing but what is put into them, behind time and level.
+type AccessLog struct {
+	log zerolog.Logger
+	on  bool
+	now func() time.Time
+}
+
+// NewAccessLog returns a log that writes to w. Its lines are of level info: under a severer one there are none.
+func NewAccessLog(w io.Writer, c LogConfig, now func() time.Time) AccessLog {
+	level, err := zerolog.ParseLevel(c.Level)
+	return AccessLog{log: zerolog.New(w), on: err != nil || level <= zerolog.InfoLevel, now: now}
+}
+
+// Line begins a line; the caller adds its fields and sends it. It is nil, which takes fields too, when there is
+// none to write.
+func (a AccessLog) Line() *zerolog.Event {
+	if !a.on {
+		return nil
+	}
+	return appendTime(a.log.Log(), a.now()).Str(zerolog.LevelFieldName, zerolog.LevelInfoValue)
+}
+
 // timestamp writes the time itself, because the time format of zerolog is a package variable that belongs
 // to the whole process.
 type timestamp struct {
@@ -31,6 +53,10 @@ type timestamp struct {
 
 // Run implements [zerolog.Hook].
 func (t timestamp) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	appendTime(e, t.now())
+}
+
+func appendTime(e *zerolog.Event, at time.Time) *zerolog.Event {
 	var buffer [len(timeLayout) + 2]byte
-	e.Bytes("time", t.now().UTC().AppendFormat(buffer[:0], timeLayout))
+	return e.Bytes("time", at.UTC().AppendFormat(buffer[:0], timeLayout))
 }

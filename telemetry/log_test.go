@@ -33,6 +33,41 @@ func TestLogger(t *testing.T) {
 	}
 }
 
+func TestAccessLog(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f := func(level, want string) {
+		t.Helper()
+		var out bytes.Buffer
+		log := NewAccessLog(&out, LogConfig{Level: level}, func() time.Time { return at })
+		log.Line().Str("request_id", "7").Send()
+		if out.String() != want {
+			t.Errorf("%s: got %q", level, out.String())
+		}
+	}
+	const line = `{"time":"2026-01-02T03:04:05.000Z","level":"info","request_id":"7"}` + "\n"
+	f("debug", line)
+	f("info", line)
+	f("warn", "")
+	f("error", "")
+}
+
+func TestPrintable(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		if got := Printable(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	f("", "")
+	f("/a b/~?é世", "/a b/~?é世")
+	f("a\nb\r\x00\x1b[31m\x7f", "a�b���[31m�")
+	f("\u0085\u2028\u202e\u200b\ufeff", "�����") // ends of line, reversals, nothings
+	f("\xff\xc0\xaf", "���")
+	f(strings.Repeat("x", maxText), strings.Repeat("x", maxText))
+	f(strings.Repeat("x", maxText+1), strings.Repeat("x", maxText)+"…")
+	f(strings.Repeat("é", maxText), strings.Repeat("é", maxText/2)+"…")
+}
+
 func TestLoggerAllocs(t *testing.T) {
 	log := NewLogger(io.Discard, DefaultLogConfig())
 	if n := testing.AllocsPerRun(100, func() { log.Info().Str("key", "value").Msg("") }); n > 0 {
@@ -119,6 +154,48 @@ func TestLogWriterNeverBlocksAndCountsDrops(t *testing.T) {
 		fmt.Fprintln(l, "too late")
 		if n := value(t, l.dropped); n != 16 {
 			t.Errorf("%d dropped, want 16", n)
+		}
+	})
+}
+
+// A crowd of access lines does not drown what happens meanwhile.
+func TestLogWriterKeepsRoomForEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &gatedWriter{gate: make(chan struct{})}
+		l := NewLogWriter(out, 10, prometheus.NewRegistry())
+		fmt.Fprintln(l, "first")
+		time.Sleep(2 * flushDelay)
+		synctest.Wait() // the writer hangs
+		for range 20 {
+			fmt.Fprintln(l, "access")
+		}
+		for range 2 * eventReserve {
+			fmt.Fprintln(l.Events(), "event")
+		}
+		if n := value(t, l.dropped); n != 10+eventReserve {
+			t.Errorf("%d dropped", n)
+		}
+		close(out.gate)
+		if err := l.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		want := "first\n" + strings.Repeat("access\n", 10) + strings.Repeat("event\n", eventReserve)
+		if out.text.String() != want {
+			t.Errorf("got %q", out.text.String())
+		}
+	})
+}
+
+func TestEventsDoNotWaitForCompany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &gatedWriter{gate: make(chan struct{})}
+		close(out.gate)
+		l := NewLogWriter(out, 1000, prometheus.NewRegistry())
+		defer l.Close(t.Context())
+		fmt.Fprintln(l.Events(), "event")
+		synctest.Wait() // the clock stands still
+		if out.text.String() != "event\n" {
+			t.Errorf("got %q", out.text.String())
 		}
 	})
 }

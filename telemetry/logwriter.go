@@ -15,14 +15,16 @@ const (
 	flushDelay = 10 * time.Millisecond
 	// The buffer holds lines of this size on average; longer ones make it hold fewer.
 	lineBytes = 1 << 10
+	// Lines on events find room when access lines have taken all theirs.
+	eventReserve = 256
 	// A buffer that a burst has grown beyond this is given back instead of kept.
 	keepBytes = 256 << 10
 )
 
 // LogWriter writes log lines in the background and in batches, so that whoever logs never waits for the
 // disk or the pipe behind it. When the writer falls behind by more than its buffer, lines are dropped and
-// counted in gateway_log_dropped_total, as are lines that the writer failed to write. It is safe for
-// concurrent use.
+// counted in gateway_log_dropped_total, as are lines that the writer failed to write. Lines keep their order.
+// It is safe for concurrent use.
 type LogWriter struct {
 	out      io.Writer
 	maxLines int
@@ -52,7 +54,7 @@ func NewLogWriter(w io.Writer, lines int, reg prometheus.Registerer) *LogWriter 
 		maxLines: max(lines, 1),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gateway_log_dropped_total",
-			Help: "Access log lines that were dropped because the log could not be written fast enough or at all.",
+			Help: "Log lines that were dropped because the log could not be written fast enough or at all.",
 		}),
 		wake:    make(chan struct{}, 1),
 		hurry:   make(chan struct{}, 1),
@@ -67,11 +69,31 @@ func NewLogWriter(w io.Writer, lines int, reg prometheus.Registerer) *LogWriter 
 // Write queues one line, which is copied. It never blocks on the underlying writer and never fails: a line
 // without room is counted and forgotten, because there is nobody who could do better with the error.
 func (l *LogWriter) Write(line []byte) (int, error) {
+	l.queueLine(line, l.maxLines)
+	return len(line), nil
+}
+
+// Events returns a writer for lines on events. They go the same way but do not wait for company, and find a
+// little room when access lines find none.
+func (l *LogWriter) Events() io.Writer { return events{l} }
+
+type events struct{ *LogWriter }
+
+// Write queues one line like [LogWriter.Write].
+func (e events) Write(line []byte) (int, error) {
+	if e.queueLine(line, e.maxLines+eventReserve) {
+		signal(e.hurry)
+	}
+	return len(line), nil
+}
+
+// queueLine reports whether there was room for the line among so many.
+func (l *LogWriter) queueLine(line []byte, room int) bool {
 	l.mu.Lock()
-	if l.closed || l.queue.lines >= l.maxLines || len(l.queue.text)+len(line) > l.maxLines*lineBytes {
+	if l.closed || l.queue.lines >= room || len(l.queue.text)+len(line) > room*lineBytes {
 		l.mu.Unlock()
 		l.dropped.Inc()
-		return len(line), nil
+		return false
 	}
 	l.queue.text = append(l.queue.text, line...)
 	l.queue.lines++
@@ -83,7 +105,7 @@ func (l *LogWriter) Write(line []byte) (int, error) {
 	if lines == (l.maxLines+1)/2 {
 		signal(l.hurry)
 	}
-	return len(line), nil
+	return true
 }
 
 func signal(c chan<- struct{}) {

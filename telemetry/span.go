@@ -2,19 +2,25 @@ package telemetry
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 )
 
+// SlowStep is from when on a step of a request is worth a span of its own.
+const SlowStep = 5 * time.Millisecond
+
 // Span is the span of one request, from [Tracing.Start]. It is a value to pass along; it must be ended once.
 type Span struct {
-	ctx  context.Context
-	span trace.Span
+	ctx    context.Context
+	span   trace.Span
+	tracer trace.Tracer // of its steps; nil if it is not recorded
 }
 
 // SpanEnd is what is known about a request when it has been answered. The strings may alias request
@@ -22,6 +28,7 @@ type Span struct {
 type SpanEnd struct {
 	Method    string
 	Route     string // the template, "" if no route matched
+	Host      string // that the client asked for, with its port if it named one
 	Path      string
 	Scheme    string // http or https
 	Client    string // address
@@ -39,6 +46,28 @@ func (s Span) TraceID() string { return s.span.SpanContext().TraceID().String() 
 // Sampled reports whether the trace is recorded, here or, with tracing off, by whoever started it.
 func (s Span) Sampled() bool { return s.span.SpanContext().IsSampled() }
 
+// Exemplar returns the trace id if the span is recorded here, so that there is something to find by it; else "".
+func (s Span) Exemplar() string {
+	if !s.span.IsRecording() {
+		return ""
+	}
+	return s.TraceID()
+}
+
+// Step tells of a part of a request that is over, in a span below s: only if it took [SlowStep] or longer, or
+// failed, which errorType, a short and stable word, says. It costs nothing when s is not recorded.
+func (s Span) Step(name string, start, end time.Time, errorType string) {
+	if !s.span.IsRecording() || errorType == "" && end.Sub(start) < SlowStep {
+		return
+	}
+	_, step := s.tracer.Start(s.ctx, name, trace.WithTimestamp(start))
+	if errorType != "" {
+		step.SetAttributes(attribute.String("error.type", errorType))
+		step.SetStatus(codes.Error, "")
+	}
+	step.End(trace.WithTimestamp(end))
+}
+
 // End names the span and closes it. It costs nothing when the span is not recorded.
 func (s Span) End(e SpanEnd) {
 	if !s.span.IsRecording() {
@@ -55,7 +84,7 @@ func (s Span) End(e SpanEnd) {
 
 // attributes renders the request by the stable HTTP semantic conventions.
 func (e SpanEnd) attributes(method string) []attribute.KeyValue {
-	list := make([]attribute.KeyValue, 0, 9)
+	list := make([]attribute.KeyValue, 0, 10)
 	add := func(key attribute.Key, value string) {
 		if value != "" {
 			list = append(list, key.String(strings.Clone(value)))
@@ -68,10 +97,19 @@ func (e SpanEnd) attributes(method string) []attribute.KeyValue {
 	add("http.route", e.Route)
 	add("url.path", e.Path)
 	add("url.scheme", e.Scheme)
+	add("server.address", e.hostname())
 	add("client.address", e.Client)
 	add("user_agent.original", e.UserAgent)
 	add("error.type", e.errorType())
 	return append(list, attribute.Int("http.response.status_code", e.Status))
+}
+
+// hostname is the host without its port.
+func (e SpanEnd) hostname() string {
+	if host, _, err := net.SplitHostPort(e.Host); err == nil {
+		return host
+	}
+	return strings.Trim(e.Host, "[]")
 }
 
 func (e SpanEnd) errorType() string {

@@ -34,7 +34,7 @@ func newSpanQueue(e *exporter, dropped prometheus.Counter) *spanQueue {
 		sdktrace.WithMaxQueueSize(maxQueuedSpans),
 		sdktrace.WithMaxExportBatchSize(maxBatchSpans),
 		sdktrace.WithBatchTimeout(batchDelay),
-		sdktrace.WithExportTimeout(3*attemptTimeout), // two attempts and the pause between them
+		sdktrace.WithExportTimeout(2*attemptTimeout+maxRetryPause), // two attempts and the pause between them
 	)
 	return q
 }

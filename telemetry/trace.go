@@ -2,8 +2,9 @@ package telemetry
 
 import (
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,8 +28,9 @@ type Tracing struct {
 	enabled    bool
 	tracer     trace.Tracer
 	propagator propagation.TraceContext
-	sampled    func(trace.TraceID) bool
-	spans      *spanQueue // nil when off
+	share      float64
+	chance     func() float64 // from [0, 1)
+	spans      *spanQueue     // nil when off
 }
 
 // NewTracing returns the tracing of a valid TraceConfig. With an endpoint it starts the exporter, which
@@ -51,7 +53,8 @@ func NewTracing(c TraceConfig, log zerolog.Logger, reg prometheus.Registerer) (*
 	return &Tracing{
 		enabled: true,
 		tracer:  newProvider(c, spans).Tracer(tracerName),
-		sampled: ratio(c.SampleRatio),
+		share:   c.SampleRatio,
+		chance:  rand.Float64,
 		spans:   spans,
 	}, nil
 }
@@ -63,29 +66,13 @@ func newProvider(c TraceConfig, spans sdktrace.SpanProcessor) *sdktrace.TracerPr
 	return sdktrace.NewTracerProvider(
 		sdktrace.WithSpanProcessor(spans),
 		sdktrace.WithRawSpanLimits(limits),
-		sdktrace.WithSampler(newSampler(c.SampleRatio)),
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())), // Start has decided
 		sdktrace.WithIDGenerator(idGenerator{}),
 		sdktrace.WithResource(resource.NewSchemaless(
 			attribute.String("service.name", c.ServiceName),
-			attribute.String("service.instance.id", rand.Text()),
+			attribute.String("service.instance.id", cryptorand.Text()),
 		)),
 	)
-}
-
-// newSampler decides by the trace id, so all nodes agree. A parent that is not sampled stays so; one that is
-// sampled by its client is believed for the same share only, or clients could demand that all is recorded.
-func newSampler(share float64) sdktrace.Sampler {
-	byID := sdktrace.TraceIDRatioBased(share)
-	return sdktrace.ParentBased(byID, sdktrace.WithRemoteParentSampled(byID))
-}
-
-// ratio is the sampler's verdict on a trace without a parent, without the cost of starting a span.
-func ratio(share float64) func(trace.TraceID) bool {
-	byID := sdktrace.TraceIDRatioBased(share)
-	return func(id trace.TraceID) bool {
-		result := byID.ShouldSample(sdktrace.SamplingParameters{TraceID: id})
-		return result.Decision == sdktrace.RecordAndSample
-	}
 }
 
 // Enabled reports whether spans are exported at all.
@@ -97,22 +84,28 @@ func (t *Tracing) Tracer() trace.Tracer { return t.tracer }
 // Start begins the span of a request, given its traceparent and tracestate headers ("" if there are none),
 // which may alias request buffers. It must be ended. A traceparent that does not parse begins a new trace.
 //
+// A trace that its caller does not record is not recorded. One that a trusted caller records is; that of
+// anybody else only for the share that all requests have, drawn anew for each: neither its flag nor an id of
+// its choosing helps, here or at the upstreams, which see the flag as it was decided.
+//
 // Without sampling, also when tracing is off, the span only carries identifiers: those of the parent, or
 // random ones, so that the log and the upstream have a trace id in any case.
-func (t *Tracing) Start(parent, state string) Span {
+func (t *Tracing) Start(parent, state string, trusted bool) Span {
 	remote := t.parse(parent, state)
-	if !remote.IsValid() {
-		remote = newTrace()
-		if t.enabled && t.sampled(remote.TraceID()) {
-			return t.record(withTraceID(context.Background(), remote.TraceID()))
-		}
+	switch {
+	case !remote.IsValid() && t.enabled && t.chosen():
+		return t.record(context.Background())
+	case !remote.IsValid():
+		return passive(newTrace())
+	case !t.enabled:
 		return passive(remote)
-	}
-	if t.enabled && remote.IsSampled() {
+	case remote.IsSampled() && (trusted || t.chosen()):
 		return t.record(trace.ContextWithRemoteSpanContext(context.Background(), remote))
 	}
-	return passive(remote)
+	return passive(remote.WithTraceFlags(remote.TraceFlags().WithSampled(false)))
 }
+
+func (t *Tracing) chosen() bool { return t.chance() < t.share }
 
 func (t *Tracing) parse(parent, state string) trace.SpanContext {
 	if parent == "" {
@@ -127,7 +120,7 @@ func (t *Tracing) parse(parent, state string) trace.SpanContext {
 
 func (t *Tracing) record(ctx context.Context) Span {
 	ctx, span := t.tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
-	return Span{ctx: ctx, span: span}
+	return Span{ctx: ctx, span: span, tracer: t.tracer}
 }
 
 // passive returns a span that records nothing and hands identifiers on.

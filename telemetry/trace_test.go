@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -117,13 +118,13 @@ func attributes(list []*commonpb.KeyValue) map[string]string {
 func TestTracingExports(t *testing.T) {
 	c := newCollector(t)
 	tracing := newTestTracing(t, c.URL, 1)
-	span := tracing.Start(testParent, "vendor=1")
+	span := tracing.Start(testParent, "vendor=1", true)
 	_, child := tracing.Tracer().Start(span.Context(), "upstream", trace.WithSpanKind(trace.SpanKindClient))
 	child.AddEvent("retry", trace.WithAttributes(attribute.Bool("first", true)))
 	child.End()
 	span.End(SpanEnd{
 		Method: "GET", Route: "/users/{id}", Path: "/users/7", Scheme: "http",
-		Client: "1.2.3.4", UserAgent: "curl/8", Status: 502, ErrorType: "upstream_connect",
+		Client: "1.2.3.4", UserAgent: "curl/8", Status: 502, Host: "api.example:8080", ErrorType: "upstream_connect",
 	})
 	if err := tracing.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -141,7 +142,7 @@ func TestTracingExports(t *testing.T) {
 	}
 	want := map[string]string{
 		"http.request.method": "GET", "http.route": "/users/{id}", "url.path": "/users/7", "url.scheme": "http",
-		"client.address": "1.2.3.4", "user_agent.original": "curl/8", "http.response.status_code": "502",
+		"client.address": "1.2.3.4", "user_agent.original": "curl/8", "http.response.status_code": "502", "server.address": "api.example",
 		"error.type": "upstream_connect",
 	}
 	if diff := cmp.Diff(want, attributes(server.GetAttributes())); diff != "" {
@@ -176,7 +177,7 @@ func TestSpanEnd(t *testing.T) {
 		t.Helper()
 		c := newCollector(t)
 		tracing := newTestTracing(t, c.URL, 1)
-		tracing.Start("", "").End(end)
+		tracing.Start("", "", false).End(end)
 		if err := tracing.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +201,7 @@ func TestSpanKeepsNothingOfItsInput(t *testing.T) {
 	c := newCollector(t)
 	tracing := newTestTracing(t, c.URL, 1)
 	buffer := []byte("/secret")
-	tracing.Start("", "").End(SpanEnd{Method: "GET", Path: aliased(buffer), Status: 200})
+	tracing.Start("", "", false).End(SpanEnd{Method: "GET", Path: aliased(buffer), Status: 200})
 	copy(buffer, "xxxxxxx")
 	if err := tracing.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -218,7 +219,7 @@ func TestTraceContext(t *testing.T) {
 		if tracing.Enabled() != (endpoint != "") {
 			t.Errorf("enabled: %v", tracing.Enabled())
 		}
-		span := tracing.Start(parent, "vendor=1")
+		span := tracing.Start(parent, "vendor=1", false)
 		sent := map[string]string{}
 		tracing.Inject(span.Context(), func(k, v string) { sent[k] = v })
 		fields := strings.Split(sent["traceparent"], "-")
@@ -244,34 +245,86 @@ func TestTraceContext(t *testing.T) {
 	f(c.URL, 1, "", "", true)
 	f(c.URL, 0, "", "", false)
 	f(c.URL, 1, testParent, testTrace, true)
-	f(c.URL, 0, testParent, testTrace, false) // a client cannot force a recording
+	f(c.URL, 0, testParent, testTrace, false)
 	f(c.URL, 1, testParentDropped, testTrace, false)
 	f(c.URL, 1, "ff-"+testTrace+"-b7ad6b7169203331-01", "", true)
 }
 
 func TestSampleRatio(t *testing.T) {
 	tracing := newTestTracing(t, newCollector(t).URL, 0.25)
-	f := func(parent func(id trace.TraceID) string) {
+	f := func(want int, trusted bool, parent func() string) {
 		t.Helper()
 		const n = 4000
 		sampled := 0
 		for range n {
-			span := tracing.Start(parent(randomTraceID()), "")
-			if span.Sampled() {
+			if tracing.Start(parent(), "", trusted).Sampled() {
 				sampled++
 			}
-			// The same id gets the same verdict on every node.
-			again := tracing.Start("00-"+span.TraceID()+"-b7ad6b7169203331-01", "")
-			if again.Sampled() != span.Sampled() {
-				t.Fatalf("two verdicts on %s", span.TraceID())
-			}
 		}
-		if sampled < n/4-200 || sampled > n/4+200 { // 7 standard deviations
+		if sampled < n*want/4-200 || sampled > n*want/4+200 { // 7 standard deviations
 			t.Errorf("%d of %d sampled", sampled, n)
 		}
 	}
-	f(func(trace.TraceID) string { return "" })
-	f(func(id trace.TraceID) string { return "00-" + id.String() + "-b7ad6b7169203331-01" })
+	f(1, false, func() string { return "" })
+	f(1, true, func() string { return "" })
+	f(1, false, func() string { return "00-" + randomTraceID().String() + "-b7ad6b7169203331-01" })
+	// An id that the sampler of the SDK always takes buys a stranger nothing.
+	f(1, false, func() string { return "00-00000000000000000000000000000001-b7ad6b7169203331-01" })
+	f(4, true, func() string { return testParent })
+	f(0, true, func() string { return testParentDropped })
+	f(0, false, func() string { return testParentDropped })
+}
+
+// What was decided against is passed on as decided, or upstreams would record it all.
+func TestForcedFlagIsNotPassedOn(t *testing.T) {
+	tracing := newTestTracing(t, newCollector(t).URL, 0.5)
+	f := func(chance float64, trusted bool, want string) {
+		t.Helper()
+		tracing.chance = func() float64 { return chance }
+		span := tracing.Start(testParent, "", trusted)
+		sent := ""
+		tracing.Inject(span.Context(), func(key, value string) { sent += key + " " + value[len(value)-2:] })
+		if sent != "traceparent "+want {
+			t.Errorf("sent %q, want flags %s", sent, want)
+		}
+		span.End(SpanEnd{Method: "GET", Status: 200})
+	}
+	f(0.49, false, "01")
+	f(0.5, false, "00")
+	f(0.5, true, "01")
+}
+
+func TestStep(t *testing.T) {
+	c := newCollector(t)
+	tracing := newTestTracing(t, c.URL, 1)
+	at := time.Unix(1_700_000_000, 0)
+	server := tracing.Start("", "", false)
+	server.Step("fast", at, at.Add(SlowStep-1), "")
+	server.Step("slow", at, at.Add(SlowStep), "")
+	server.Step("failed", at, at.Add(1), "redis_down")
+	tracing.Start(testParentDropped, "", true).Step("unrecorded", at, at.Add(time.Hour), "failed")
+	server.End(SpanEnd{Method: "GET", Status: 200})
+	if err := tracing.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	spans := c.spans()
+	if len(spans) != 3 {
+		t.Fatalf("%d spans", len(spans))
+	}
+	f := func(s *tracepb.Span, name, errorType string, took time.Duration) {
+		t.Helper()
+		if got := attributes(s.GetAttributes())["error.type"]; s.GetName() != name || got != errorType || !bytes.Equal(s.GetParentSpanId(), spans[2].GetSpanId()) {
+			t.Errorf("got %s", s)
+		}
+		if failed := s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR; failed != (errorType != "") {
+			t.Errorf("%s has status %s", name, s.GetStatus())
+		}
+		if got := s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano(); got != uint64(took) || s.GetStartTimeUnixNano() != uint64(at.UnixNano()) {
+			t.Errorf("%s took %d ns", name, got)
+		}
+	}
+	f(spans[0], "slow", "", SlowStep)
+	f(spans[1], "failed", "redis_down", 1)
 }
 
 func TestTracingRefusesBadConfig(t *testing.T) {
@@ -287,7 +340,7 @@ func BenchmarkStartEnd(b *testing.B) {
 			tracing := newTestTracing(b, endpoint, share)
 			b.ReportAllocs()
 			for b.Loop() {
-				span := tracing.Start(parent, "")
+				span := tracing.Start(parent, "", false)
 				span.End(SpanEnd{Method: "GET", Route: "/a", Path: "/a", Status: 200})
 			}
 		})

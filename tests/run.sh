@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the tests and tells what it could not run.
 #
-#   run.sh all          unit, load-check, browser and integration; what the machine lacks is listed last
+#   run.sh all          unit, load-check, rules, browser and integration; what the machine lacks is listed last
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
+#   run.sh rules        the alert rules of deploy/prometheus, with promtool, its own or that of Prometheus' image
 #   run.sh browser      the pages in Chromium
 #   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
@@ -67,6 +68,23 @@ load_check() {
   if have_node; then try node tests/load/check.mjs; else not_run 'load scripts (no Node.js 18 or newer)'; fi
 }
 
+rules() {
+  local tool=(promtool)
+  if ! command -v promtool >/dev/null; then
+    if ! have_docker; then
+      not_run 'alert rules (no promtool and no Docker)'
+      return
+    fi
+    local image
+    image=$(sed -n 's/^ *image: \(prom\/prometheus:.*\)/\1/p' docker-compose.yml)
+    tool=(docker run --rm --network none -v "$PWD/deploy/prometheus:/rules:ro" -w /rules --entrypoint promtool "$image")
+  fi
+  pushd deploy/prometheus >/dev/null || return
+  try "${tool[@]}" check config prometheus.yml
+  try "${tool[@]}" test rules rules_test.yml
+  popd >/dev/null || return
+}
+
 browser() {
   if have_browser; then try go test -count=1 -timeout 10m ./tests/browser; else not_run 'browser (no Chromium)'; fi
 }
@@ -109,7 +127,7 @@ lint() {
   try go vet ./...
   try go test ./tests
   if command -v golangci-lint >/dev/null; then try golangci-lint run; else not_run 'golangci-lint (not installed)'; fi
-  if command -v shellcheck >/dev/null; then try shellcheck tests/run.sh tests/load/bench.sh .ci/run; else not_run 'shellcheck (not installed)'; fi
+  if command -v shellcheck >/dev/null; then try shellcheck tests/run.sh .ci/run; else not_run 'shellcheck (not installed)'; fi
 }
 
 vuln() { # a network that does not reach vuln.go.dev must not turn a good change bad
@@ -126,17 +144,18 @@ vuln() { # a network that does not reach vuln.go.dev must not turn a good change
 
 strict=${CI:-false}
 case ${1:-all} in
-  all) unit; load_check; browser; integration ;;
+  all) unit; load_check; rules; browser; integration ;;
   unit) unit ;;
   integration) strict=true; integration ;;
   load-check) strict=true; load_check ;;
+  rules) strict=true; rules ;;
   browser) strict=true; browser ;;
   accuracy) strict=true; accuracy ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, browser, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, rules, browser, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done

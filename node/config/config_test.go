@@ -188,6 +188,8 @@ func TestParseRefuses(t *testing.T) {
 	f("jwt: {algorithms: [none]}", `jwt.algorithms[0]: `)
 	f("log: {level: loud}", "log.level: ")
 	f("otel: {sample_ratio: 2}", "otel.sample_ratio: ")
+	f("log: {access: some}", "log.access: must be one of all, errors, off, got \"some\"")
+	f("log: {access_sample: 2}", "log.access_sample: must be between 0 and 1, got 2")
 	f("redis: {mode: ring}", "redis.mode: ")
 	f("redis: {addrs: [nowhere]}", "redis.addrs[0]: ")
 	f(`cluster: {bind: "0.0.0.0:7946"}`, "cluster.bind: ")

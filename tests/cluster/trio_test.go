@@ -54,9 +54,17 @@ routes:
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
+	c := newTrio(t)
+	at := c.redis.Addr()
+	c.startAll(at, at, at)
+	return c
+}
+
+// newTrio starts all but the nodes.
+func newTrio(t *testing.T) *trio {
+	t.Helper()
 	c := &trio{t: t, redis: miniredis.NewMiniRedis()}
-	ports := harness.Ports(t, 4)
-	if err := c.redis.StartAddr(loopback(ports[3])); err != nil {
+	if err := c.redis.StartAddr(loopback(harness.Ports(t, 1)[0])); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.redis.Close)
@@ -67,24 +75,27 @@ func startTrio(t *testing.T) *trio {
 		}
 	}))
 	t.Cleanup(c.upstream.Close)
-	binds := []string{loopback(ports[0]), loopback(ports[1]), loopback(ports[2])}
-	for i := range binds {
-		c.nodes = append(c.nodes, c.start(i, binds))
-	}
-	c.eventually("three members on every node", func() bool { return c.everyoneSees(3) })
 	return c
+}
+
+// startAll starts three nodes, each with its own way to Redis.
+func (c *trio) startAll(redisAt ...string) {
+	c.t.Helper()
+	var binds []string
+	for _, port := range harness.Ports(c.t, len(redisAt)) {
+		binds = append(binds, loopback(port))
+	}
+	for i := range binds {
+		c.nodes = append(c.nodes, c.run(i, routes, map[string]string{
+			"REDIS": redisAt[i], "BIND": binds[i], "UPSTREAM": c.upstream.URL, "JOIN": binds[(i+1)%len(binds)],
+		}))
+	}
+	c.eventually("three members on every node", func() bool { return c.everyoneSees(len(redisAt)) })
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// start runs one node; it stops with the test at the latest.
-func (c *trio) start(i int, binds []string) *member {
-	c.t.Helper()
-	return c.run(i, routes, map[string]string{
-		"REDIS": c.redis.Addr(), "BIND": binds[i], "UPSTREAM": c.upstream.URL, "JOIN": binds[(i+1)%len(binds)],
-	})
-}
-
+// run starts one node; it stops with the test at the latest.
 func (c *trio) run(i int, text string, env map[string]string) *member {
 	c.t.Helper()
 	m := &member{logs: &buffer{}, stopped: make(chan struct{}), path: filepath.Join(c.t.TempDir(), "config.yaml")}

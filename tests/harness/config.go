@@ -17,6 +17,7 @@ type Config struct {
 	Bind   string   // gossip; none: a cluster of one
 	Join   string   // gossip address of another node
 	Global string   // the global rate limit's keys
+	Otel   string   // address of a trace collector, which gets everything; none: no traces
 	Routes []string // each the keys of one
 }
 
@@ -32,6 +33,9 @@ func (c Config) YAML() string {
 		add(`redis: {addrs: [%q], budget_ms: %d}`, c.Redis, max(c.Budget, 10))
 	}
 	add(`cluster: {bind: %q, join: [%q], secret_key: "one-key-for-all-nodes"}`, c.Bind, c.Join)
+	if c.Otel != "" {
+		add(`otel: {endpoint: %q, sample_ratio: 1}`, c.Otel)
+	}
 	if c.Global != "" {
 		add(`global_rate_limit: {%s}`, c.Global)
 	}

@@ -58,9 +58,9 @@ func TestRedisKilledUnderLoad(t *testing.T) {
 	noise := stopNoise()
 	for _, g := range nodes {
 		checkBudget(t, g, noise)
-		if !g.Logged("limiter: redis lost") || !g.Logged("limiter: redis back") {
-			t.Errorf("%s did not log that Redis was lost and came back", g.Addr)
-		}
+		harness.Eventually(t, 5*time.Second, g.Addr+" logs that Redis was lost and came back", func() bool {
+			return g.Logged("limiter: redis lost") && g.Logged("limiter: redis back")
+		})
 	}
 }
 

@@ -47,9 +47,9 @@ func TestReloadUnderLoad(t *testing.T) {
 	if up.Count() != load.Count {
 		t.Errorf("the upstream saw %d requests, want %d", up.Count(), load.Count)
 	}
-	if !g.Logged(`"level":"error"`, "routes[1].rate_limit.rps: must be at least 1, got -1 (line 9)", g.File) {
-		t.Error("the broken file is not in the log with path, value and line")
-	}
+	harness.Eventually(t, 5*time.Second, "the broken file in the log with path, value and line", func() bool {
+		return g.Logged(`"level":"error"`, "routes[1].rate_limit.rps: must be at least 1, got -1 (line 9)", g.File)
+	})
 	m := g.Metrics()
 	if m.Sum("gateway_config_refused_total") != 1 || m.Sum("gateway_config_last_reload_success") != 1 {
 		t.Errorf("got %v refused and last reload success %v, want 1 and 1",
