@@ -44,6 +44,10 @@ test-unit: ## tests that need Go alone, under the race detector where a C compil
 test-integration: ## tests against real containers; fails without Docker
 	@bash tests/run.sh integration
 
+.PHONY: browser
+browser: ## the pages in a headless Chromium
+	@bash tests/run.sh browser
+
 .PHONY: load-check
 load-check: ## the k6 scripts against targets that must pass and must fail, on Node.js
 	@bash tests/run.sh load-check

@@ -23,8 +23,10 @@ func (l *Limiter) Check(ctx context.Context, buckets []Bucket) Decision {
 		a = l.consult(ctx, a, buckets, state, flight)
 	}
 	d := a.decision()
-	d.Took = time.Duration(l.elapsed() - start)
+	end := l.elapsed()
+	d.Took = time.Duration(end - start)
 	l.metrics.decided(a, d.Took)
+	a.noteUsage(end)
 	l.asks.Put(a)
 	return d
 }

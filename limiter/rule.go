@@ -26,6 +26,7 @@ type rule struct {
 	prefix string // of all its keys in Redis
 	scope  int
 	text   atomic.Pointer[terms]
+	usage  usage
 }
 
 // terms are a rule's numbers as the script wants them, for one cost and one

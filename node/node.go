@@ -84,6 +84,7 @@ type Node struct {
 	weakSecret  prometheus.Gauge
 	drift       prometheus.Gauge
 	vitals      vitals
+	board       *board
 	teardown    teardown
 	inside      context.Context // ends after the drain; what runs beside requests lives in it
 	background  sync.WaitGroup
@@ -187,6 +188,7 @@ func newNode(opts Options) *Node {
 	n := &Node{
 		path: opts.Path, lookup: lookupOrEnv(opts.Lookup), now: now, served: make(chan struct{}), name: uniqueName(), version: opts.Version,
 		modeChanged: make(chan struct{}, 1),
+		board:       newBoard(),
 		started:     now(), registry: registry, reloads: newReloader(registry), crowds: newCrowds(registry),
 		weakSecret: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_weak_secret", Help: "Whether jwt.secret is the shipped one or too short (1).",
@@ -323,6 +325,7 @@ func (n *Node) stop() error {
 // a new connection; only then it closes.
 func (n *Node) drain(ctx context.Context) error {
 	n.draining.Store(true)
+	n.announceMode() // the others see it now, not in a second
 	delay := time.Duration(n.snapshot.Load().config.Server.DrainDelayMS) * time.Millisecond
 	select {
 	case <-time.After(delay):

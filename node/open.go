@@ -66,7 +66,7 @@ func (n *Node) openData(cfg config.Server) error {
 func (n *Node) openAdmin(cfg config.Admin) error {
 	var err error
 	n.admin, err = admin.New(admin.Options{
-		Addr: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), Token: cfg.Token, Log: n.logger, Now: n.now,
+		Addr: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), Hosts: cfg.Hosts, Token: cfg.Token, Log: n.logger, Now: n.now,
 		Cluster:  func() any { return n.clusterView() },
 		Config:   func() any { return n.snapshot.Load().config.Redacted() },
 		Override: func(o admin.Override) error { return n.backends.Override(o.Backend, o.State, o.Hold) },

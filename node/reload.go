@@ -181,6 +181,18 @@ func (n *Node) warnOfWeakness(cfg *config.Config) {
 	}
 }
 
+// weaknesses lists what must change before production, for people to read.
+func weaknesses(cfg *config.Config) []string {
+	out := []string{}
+	if weak := cfg.JWT.WeakSecret(); cfg.JWT.Secret != "" && weak != "" {
+		out = append(out, "jwt.secret "+weak+": anyone may sign tokens. Change it before production.")
+	}
+	if cfg.JWT.PlainJWKS() {
+		out = append(out, "jwt.jwks_url is not https: whoever is on the way to it decides which tokens are good.")
+	}
+	return out
+}
+
 // recordReload makes the outcome visible: log, metrics, cluster.
 func (n *Node) recordReload(err error) {
 	r := n.reloads

@@ -94,7 +94,7 @@ routes:
 		ask(data, "GET", page, nil)
 	}
 	bearer := "Authorization: Bearer " + adminToken
-	for _, page := range []string{"/cluster", "/config", "/debug/pprof/cmdline", "/login"} {
+	for _, page := range []string{"/", "/cluster", "/config", "/debug/pprof/cmdline", "/login"} {
 		if resp := ask(admin, "GET", page, nil, bearer); resp.StatusCode != 200 {
 			t.Errorf("admin %s: %d", page, resp.StatusCode)
 		}

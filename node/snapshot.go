@@ -29,6 +29,7 @@ type snapshot struct {
 	config          *config.Config
 	router          *router.Router
 	routes          []*route
+	limits          []*limit // each once: the cluster's, then those of the routes in their order
 	addresses       *auth.Addresses
 	verifier        *auth.Verifier
 	identityHeaders []string // client copies of these are removed
@@ -86,8 +87,30 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 		}
 		s.routeCORS = s.routeCORS || s.routes[i].cors != nil
 	}
+	s.limits = s.distinctLimits()
 	s.openapi, err = openapi.Document(cfg, n.version)
 	return s, err
+}
+
+// distinctLimits lists every limit once.
+func (s *snapshot) distinctLimits() []*limit {
+	var out []*limit
+	seen := map[string]bool{}
+	add := func(l *limit) {
+		if !seen[l.limit.ID] {
+			seen[l.limit.ID] = true
+			out = append(out, l)
+		}
+	}
+	for _, r := range s.routes {
+		if r.global != nil {
+			add(r.global)
+		}
+		for i := range r.limits {
+			add(&r.limits[i])
+		}
+	}
+	return out
 }
 
 func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {

@@ -22,20 +22,30 @@ type status struct {
 	RPS      uint64       `json:"rps"`
 	P99MS    float64      `json:"p99_ms"`
 	Errors   uint64       `json:"errors_5xx"`
+	Limited  uint64       `json:"answers_429,omitempty"`
 	Draining bool         `json:"draining,omitempty"`
 	Config   configStatus `json:"config"`
+
+	// Of the last second; marks name routes and limits.
+	Decisions map[string]uint64 `json:"decisions,omitempty"` // by source
+	Routes    [][3]uint64       `json:"routes,omitempty"`    // mark, requests, 5xx
+	Limits    [][3]uint64       `json:"limits,omitempty"`    // mark, promille taken of the emptiest bucket, denied
 }
 
 // publish shares this node's row every second until ctx ends.
 func (n *Node) publish(ctx context.Context) {
 	ticker := time.NewTicker(statusEvery)
 	defer ticker.Stop()
+	meter := &meter{now: map[string]uint64{}}
+	second := n.measure(meter)
 	for {
-		n.publishOnce()
+		n.publishOnce(second)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			second = n.measure(meter)
+			n.board.remember(n.liveStatuses())
 		case <-n.modeChanged: // the others make room at once, or take it back
 		}
 	}
@@ -62,17 +72,21 @@ func (n *Node) localOthers() (count int) {
 	return count
 }
 
-func (n *Node) publishOnce() {
-	row, err := json.Marshal(n.ownStatus(n.vitals.take()))
+// publishOnce shares the row, then shows whoever looks what has changed.
+func (n *Node) publishOnce(second *measure) {
+	row, err := json.Marshal(n.ownStatus(second))
 	if err != nil {
 		n.logger.Error().Err(err).Msg("cannot encode the node's status")
 		return
 	}
 	n.share(n.statuses.Set(row))
 	n.watchDrift()
+	n.board.measured(second)
+	n.board.note(n.scene(), n.now())
+	n.admin.Publish()
 }
 
-func (n *Node) ownStatus(r reading) status {
+func (n *Node) ownStatus(r *measure) status {
 	return status{
 		UptimeS:  int64(n.now().Sub(n.started).Seconds()),
 		Mode:     n.limiter.Mode(),
@@ -80,8 +94,11 @@ func (n *Node) ownStatus(r reading) status {
 		RPS:      r.requests,
 		P99MS:    float64(r.p99.Microseconds()) / 1000,
 		Errors:   r.errors,
+		Limited:  r.limited,
 		Draining: n.draining.Load(),
 		Config:   n.configStatus(),
+
+		Decisions: r.decisions, Routes: r.tellRoutes(), Limits: r.tellLimits(),
 	}
 }
 

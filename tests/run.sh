@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests and tells what it could not run.
 #
-#   run.sh all          unit, load-check, rules, kubernetes and integration; what the machine lacks is listed last
+#   run.sh all          unit, load-check, rules, kubernetes, browser and integration; what the machine lacks is listed last
 #   run.sh unit         all packages but the ones below, with -race where a C compiler is
 #   run.sh integration  tests/integration and tests/compose; a missing Docker is a failure
 #   run.sh load-check   the k6 scripts on Node.js
 #   run.sh rules        the alert rules of deploy/prometheus, with promtool, its own or that of Prometheus' image
 #   run.sh kubernetes   the manifests: both builds, the API's types, the gateway with their configuration
+#   run.sh browser      the pages in Chromium
 #   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
@@ -15,7 +16,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-containers='/tests/(integration|compose)(/|$)'
+apart='/tests/(integration|compose|browser)(/|$)' # what needs more than Go
 failed=0
 missing=() # "what (why)": parts that did not run
 skipped=() # the same, of parts that hang on the outside world: no failure anywhere
@@ -29,7 +30,7 @@ lacking() { # tests of unit packages that need a tool which is not here, as a pa
   have_curl || tests+=(TestWalks)
   (IFS='|'; echo "${tests[*]}")
 }
-unit_packages() { go list ./... | grep -vE "$containers"; }
+unit_packages() { go list ./... | grep -vE "$apart"; }
 
 have_cc() { # the race detector links C
   local cc
@@ -38,6 +39,7 @@ have_cc() { # the race detector links C
 }
 have_docker() { command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1; }
 have_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
+have_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 have_redis() { command -v redis-server >/dev/null; }
 have_curl() { # 7.84 knows %header{}
   command -v curl >/dev/null && printf '7.84\n%s\n' "$(curl --version | awk 'NR == 1 { print $2 }')" | sort -VC
@@ -98,6 +100,10 @@ kubernetes() { # a module of its own
   try env -C tests/kubernetes go test -timeout 10m ./...
 }
 
+browser() {
+  if have_browser; then try go test -count=1 -timeout 10m ./tests/browser; else not_run 'browser (no Chromium)'; fi
+}
+
 accuracy() {
   if ! have_redis; then
     not_run 'accuracy (no redis-server)'
@@ -154,18 +160,19 @@ vuln() { # a network that does not reach vuln.go.dev must not turn a good change
 
 strict=${CI:-false}
 case ${1:-all} in
-  all) unit; load_check; rules; kubernetes; integration ;;
+  all) unit; load_check; rules; kubernetes; browser; integration ;;
   unit) unit ;;
   integration) strict=true; integration ;;
   load-check) strict=true; load_check ;;
   rules) strict=true; rules ;;
   kubernetes) kubernetes ;;
+  browser) strict=true; browser ;;
   accuracy) strict=true; accuracy ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, rules, kubernetes, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, rules, kubernetes, browser, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done

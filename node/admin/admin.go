@@ -1,12 +1,14 @@
-// Package admin is the operators' port: what the cluster looks like, the running
-// configuration without its secrets, profiles.
+// Package admin is the operators' port: the cluster page and what it shows, the
+// running configuration without its secrets, overrides, pushes, profiles.
 //
 // It is closed by default. Without a token it stands on loopback and only reads;
 // with one every request must carry it, as a bearer token or, from a browser, as
 // the cookie that POST /login trades it for. The Host header must be an address,
 // localhost or the name the port was given, so that a page in a browser on the
 // same machine cannot reach it through a name that resolves to loopback (DNS
-// rebinding). It runs on net/http, apart from the data port: profiles and slow
+// rebinding). All addresses in pages and redirects are relative and the cookie is
+// for the folder of the login, so the port works below a prefix of a proxy; any
+// node takes a session that another one began. It runs on net/http, apart from the data port: profiles and slow
 // readers cost the request path nothing.
 package admin
 
@@ -25,11 +27,12 @@ import (
 
 // Options are the port's settings and what it shows.
 type Options struct {
-	Addr    string // host:port; port 0 picks a free one
-	Token   string // "": loopback only (the configuration's check) and read-only
+	Addr    string   // host:port; port 0 picks a free one
+	Hosts   []string // names the port may be asked by, besides that in Addr
+	Token   string   // "": loopback only (the configuration's check) and read-only
 	Log     zerolog.Logger
 	Now     func() time.Time
-	Cluster func() any // GET /cluster
+	Cluster func() any // GET /cluster and GET /events; must not call Publish
 	Config  func() any // GET /config
 	// Override is POST /cluster/breakers; its error may wrap breaker.ErrUnknownBackend.
 	Override func(Override) error
@@ -43,6 +46,7 @@ type Server struct {
 	ln   net.Listener
 	http *http.Server
 	door *door
+	feed *feed
 
 	serving sync.WaitGroup
 }
@@ -53,13 +57,14 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, ln: ln, door: newDoor(opts)}
+	s := &Server{opts: opts, ln: ln, door: newDoor(opts), feed: newFeed(opts.Cluster)}
 	s.http = &http.Server{
 		Handler:           s.door.guard(s.routes()),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.feed.ending) }))
 	return s, nil
 }
 
@@ -79,7 +84,8 @@ func (s *Server) Serve() {
 // profile of a minute must not hold up the end of the process.
 const patience = 500 * time.Millisecond
 
-// Close stops answering. Requests under way have half a second.
+// Close stops answering. Pages that are open are told so by the end of their
+// stream; other requests under way have half a second.
 func (s *Server) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -95,8 +101,10 @@ func (s *Server) Close(ctx context.Context) error {
 // routes lists the port's endpoints.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/cluster", http.StatusFound) })
-	mux.HandleFunc("GET /login", s.door.form)
+	mux.HandleFunc("GET /{$}", page("page.html"))
+	mux.HandleFunc("GET "+pagePath+"{file}", pageFile)
+	mux.HandleFunc("GET /events", s.events)
+	mux.HandleFunc("GET /login", page("login.html"))
 	mux.HandleFunc("POST /login", s.door.login)
 	mux.HandleFunc("POST /logout", s.door.logout)
 	mux.HandleFunc("GET /cluster", s.json(s.opts.Cluster))

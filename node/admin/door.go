@@ -1,11 +1,11 @@
 package admin
 
 import (
-	_ "embed" // the login page
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,23 +20,20 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // maxForm bounds the body of a login.
 const maxForm = 4 << 10
 
-//go:embed login.html
-var loginPage []byte
-
 // door decides who may come in.
 type door struct {
-	name     string // a Host besides addresses and localhost
+	names    []string // to be asked by, besides addresses and localhost
 	token    token
-	sessions sessions
+	sessions *sessions
 	log      zerolog.Logger
 }
 
 func newDoor(opts Options) *door {
 	name, _, _ := net.SplitHostPort(opts.Addr)
 	return &door{
-		name:     name,
+		names:    append([]string{name}, opts.Hosts...),
 		token:    newToken(opts.Token),
-		sessions: newSessions(opts.Now),
+		sessions: newSessions(opts.Token, opts.Now),
 		// Whoever tries tokens must not fill the log with it.
 		log: opts.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Second}),
 	}
@@ -50,13 +47,13 @@ func (d *door) guard(next http.Handler) http.Handler {
 		who := d.recognise(r)
 		switch {
 		case !d.acceptsHost(r.Host):
-			http.Error(w, "Host must be an IP address, localhost or admin.host", http.StatusMisdirectedRequest)
+			http.Error(w, "Host must be an IP address, localhost, admin.host or one of admin.hosts", http.StatusMisdirectedRequest)
 		case !d.token.set && !reads:
 			http.Error(w, "read-only without admin.token", http.StatusForbidden)
-		case r.URL.Path == "/login":
-			next.ServeHTTP(w, r)
+		case r.URL.Path == "/login", reads && strings.HasPrefix(r.URL.Path, pagePath):
+			next.ServeHTTP(w, r) // the page's files are no secret, and the login needs them
 		case who == nobody && reads && strings.Contains(r.Header.Get("Accept"), "text/html"):
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			redirect(w, r, "login")
 		case who == nobody:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="admin"`)
 			http.Error(w, "admin token required", http.StatusUnauthorized)
@@ -115,7 +112,8 @@ func (d *door) acceptsHost(host string) bool {
 		host = h
 	}
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil || strings.EqualFold(host, "localhost") || strings.EqualFold(host, d.name)
+	named := func(name string) bool { return strings.EqualFold(host, name) }
+	return err == nil || named("localhost") || slices.ContainsFunc(d.names, named)
 }
 
 // isSameOrigin reports whether a browser sends the request for a page of this
@@ -123,12 +121,6 @@ func (d *door) acceptsHost(host string) bool {
 func isSameOrigin(r *http.Request) bool {
 	origin, err := url.Parse(r.Header.Get("Origin"))
 	return err == nil && (origin.Scheme == "http" || origin.Scheme == "https") && origin.Host != "" && origin.Host == r.Host
-}
-
-// form shows the login page.
-func (d *door) form(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(loginPage) // the client is gone
 }
 
 // login trades the token for a session cookie. It is a POST that anybody may
@@ -142,23 +134,35 @@ func (d *door) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if !d.token.is(r.PostFormValue("token")) {
 		d.log.Warn().Str("peer", r.RemoteAddr).Msg("wrong admin token")
-		http.Error(w, "wrong token", http.StatusUnauthorized)
+		w.Header().Set("Content-Type", contentTypes[".html"])
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write(readPage("wrong.html")) // the client is gone
 		return
 	}
 	setCookie(w, r, d.sessions.begin(), int(sessionLife/time.Second))
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	redirect(w, r, "./")
 }
 
 func (d *door) logout(w http.ResponseWriter, r *http.Request) {
 	setCookie(w, r, "", -1)
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	redirect(w, r, "login")
+}
+
+// redirect sends a browser to a path of this port, counted from its root. It is
+// told the way from where it is: what stands before the root, behind a proxy, only
+// the browser knows.
+func redirect(w http.ResponseWriter, r *http.Request, to string) {
+	w.Header().Set("Location", strings.Repeat("../", strings.Count(r.URL.Path, "/")-1)+to)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // setCookie sets or, with a negative age, deletes the session cookie. Behind a
-// balancer that terminates TLS it is for https only.
+// balancer that terminates TLS it is for https only. It has no Path: a browser
+// then sends it to the folder of the login alone, so that below a proxy's prefix
+// what stands beside it never sees a session.
 func setCookie(w http.ResponseWriter, r *http.Request, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: sessionCookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true,
+		Name: sessionCookie, Value: value, MaxAge: age, HttpOnly: true,
 		SameSite: http.SameSiteStrictMode, Secure: strings.HasPrefix(r.Header.Get("Origin"), "https://"),
 	})
 }

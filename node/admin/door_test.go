@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,9 +22,10 @@ type testDoor struct {
 
 func newTestDoor(token string) *testDoor {
 	d := &testDoor{now: time.Unix(1_700_000_000, 0)}
-	door := newDoor(Options{Addr: "gateway.internal:9901", Token: token, Log: zerolog.New(&d.logs), Now: func() time.Time { return d.now }})
+	door := newDoor(Options{Addr: "gateway.internal:9901", Hosts: []string{"gateway.example"}, Token: token, Log: zerolog.New(&d.logs), Now: func() time.Time { return d.now }})
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /login", door.form)
+	mux.HandleFunc("GET /login", page("login.html"))
+	mux.HandleFunc("GET "+pagePath+"{file}", pageFile)
 	mux.HandleFunc("POST /login", door.login)
 	mux.HandleFunc("POST /logout", door.logout)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("inside")) })
@@ -87,7 +89,7 @@ func TestLogin(t *testing.T) {
 	}
 
 	cookie := d.send("POST", "/login", url.Values{"token": {secret}}.Encode(), ownOrigin).Cookies()[0]
-	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/" || cookie.Secure || strings.Contains(cookie.Value, secret) {
+	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "" || cookie.Secure || strings.Contains(cookie.Value, secret) {
 		t.Errorf("cookie is %v", cookie)
 	}
 	tls := d.send("POST", "/login", url.Values{"token": {secret}}.Encode(), "Host: gateway.internal", "Origin: https://gateway.internal")
@@ -122,9 +124,13 @@ func TestSession(t *testing.T) {
 	d.now = d.now.Add(time.Second)
 	f(401, "GET", cookie)
 
-	other := newTestDoor(secret) // as after a restart
-	if resp := other.send("GET", "/cluster", "", cookie); resp.StatusCode != 401 {
-		t.Errorf("a session of another process: %d", resp.StatusCode)
+	d.now = d.now.Add(-time.Minute)
+	f(200, "GET", cookie)
+	if resp := newTestDoor(secret).send("GET", "/cluster", "", cookie); resp.StatusCode != 200 {
+		t.Errorf("a session of another node with the same token: %d", resp.StatusCode)
+	}
+	if resp := newTestDoor(secret2).send("GET", "/cluster", "", cookie); resp.StatusCode != 401 {
+		t.Errorf("a session of a node with another token: %d", resp.StatusCode)
 	}
 	out := d.send("POST", "/logout", "", d.logIn(t), ownOrigin)
 	if c := out.Cookies(); len(c) != 1 || c[0].MaxAge >= 0 || c[0].Value != "" {
@@ -132,17 +138,29 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// All ways are relative: what a proxy puts before them only the browser knows.
 func TestBrowsersAreSentToTheLogin(t *testing.T) {
 	d := newTestDoor(secret)
-	resp := d.send("GET", "/cluster", "", "Accept: text/html,*/*;q=0.8")
-	if resp.StatusCode != 303 || resp.Header.Get("Location") != "/login" {
-		t.Errorf("got %d to %q", resp.StatusCode, resp.Header.Get("Location"))
+	f := func(path, want string) {
+		t.Helper()
+		resp := d.send("GET", path, "", "Accept: text/html,*/*;q=0.8")
+		if resp.StatusCode != 303 || resp.Header.Get("Location") != want {
+			t.Errorf("%s: got %d to %q, want %q", path, resp.StatusCode, resp.Header.Get("Location"), want)
+		}
 	}
-	if page := d.send("GET", "/login", "", "Accept: text/html"); page.StatusCode != 200 || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
-		t.Errorf("the login page is %d %q", page.StatusCode, page.Header.Get("Content-Type"))
+	f("/", "login")
+	f("/cluster", "login")
+	f("/debug/pprof/", "../../login")
+	f("//evil.example/", "../../login")
+	if to := d.send("POST", "/login", url.Values{"token": {secret}}.Encode(), ownOrigin).Header.Get("Location"); to != "./" {
+		t.Errorf("the login leads to %q", to)
 	}
-	if strings.Contains(string(loginPage), "<script") || strings.Contains(string(loginPage), "style=") || strings.Contains(string(loginPage), "<style") {
-		t.Error("the login page holds what its own policy forbids")
+	if to := d.send("POST", "/logout", "", d.logIn(t), ownOrigin).Header.Get("Location"); to != "login" {
+		t.Errorf("the logout leads to %q", to)
+	}
+	wrong := d.send("POST", "/login", "token=x", ownOrigin)
+	if body, _ := io.ReadAll(wrong.Body); !strings.Contains(string(body), "not the admin token") {
+		t.Errorf("a wrong token is answered with %q", body)
 	}
 }
 
@@ -160,6 +178,8 @@ func TestHost(t *testing.T) {
 	f("localhost:9901", 200)
 	f("gateway.internal:9901", 200)
 	f("GATEWAY.internal", 200)
+	f("gateway.example", 200) // one of admin.hosts
+	f("www.gateway.example", 421)
 	f("rebound.example:9901", 421) // DNS rebinding: a foreign name for our address
 	f("127.0.0.1.rebound.example", 421)
 	f("localhost.rebound.example:9901", 421)

@@ -78,9 +78,10 @@ type Builtin struct {
 
 // Admin is the operators' port. Without a token it must be on loopback.
 type Admin struct {
-	Host  string `yaml:"host"` // an address, or a name that clients call the port by
-	Port  int    `yaml:"port"` // 0 picks a free one
-	Token string `yaml:"token"`
+	Host  string   `yaml:"host"`  // an address, or a name that clients call the port by
+	Port  int      `yaml:"port"`  // 0 picks a free one
+	Hosts []string `yaml:"hosts"` // further names to be called by, such as a proxy's in front
+	Token string   `yaml:"token"`
 }
 
 // Route is one path and what happens to requests on it.

@@ -155,6 +155,9 @@ func (a Admin) Validate() error {
 	if a.Token != "" && len(a.Token) < 16 {
 		errs = append(errs, fmt.Errorf("token: must have at least 16 characters, got %d", len(a.Token)))
 	}
+	for i, name := range a.Hosts {
+		errs = append(errs, hostOrName(fmt.Sprintf("hosts[%d]", i), name))
+	}
 	return errors.Join(errs...)
 }
 

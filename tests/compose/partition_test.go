@@ -15,7 +15,7 @@ const cutLasts = time.Minute
 // TestRealNetworks cuts one of three gateways off from the others and from Redis,
 // plugs it in again at another address, and kills one.
 func TestRealNetworks(t *testing.T) {
-	s := open(t)
+	s := open(t, siteConfig)
 	harness.Eventually(t, readyLimit, "an answer through nginx", func() bool {
 		resp, err := http.Get(s.Front + "/free/x")
 		if err != nil {
@@ -28,6 +28,11 @@ func TestRealNetworks(t *testing.T) {
 	t.Run("each advertises its address on the cluster's network", s.testAdvertise)
 	t.Run("a cut and what comes after", s.testCut)
 	t.Run("a node that is killed", s.testKill)
+	t.Run("nobody meets the admin port in front", func(t *testing.T) {
+		if a := harness.Ask(t, "GET", s.Front+"/admin/cluster", ""); a.Status != http.StatusNotFound {
+			t.Errorf("/admin/cluster is answered with %d, want 404", a.Status)
+		}
+	})
 }
 
 func (s *site) testAdvertise(t *testing.T) {

@@ -34,8 +34,9 @@ routes:
   - {path: "/limited/*", upstream: "http://echo:8080", rate_limit: {rps: 1, burst: 30, key_by: ip}}
 `
 
-// open builds the images and starts everything; it is taken down after the test.
-func open(t *testing.T) *site {
+// open builds the images and starts everything, nginx with further docker options;
+// it is taken down after the test.
+func open(t *testing.T, gateways string, nginx ...string) *site {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -50,7 +51,7 @@ func open(t *testing.T) *site {
 			"--build-arg", "GOPROXY="+os.Getenv("GOPROXY"), "--build-arg", "VERSION="+cmp.Or(os.Getenv("VERSION"), "dev"), "--target", target, "-t", s.of(target), root)
 	}
 	config := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(config, []byte(siteConfig), 0o644); err != nil { //nolint:gosec // read by the container's user
+	if err := os.WriteFile(config, []byte(gateways), 0o644); err != nil { //nolint:gosec // read by the container's user
 		t.Fatal(err)
 	}
 	s.docker("network", "create", s.of("front"))
@@ -64,8 +65,8 @@ func open(t *testing.T) *site {
 		s.plug(name)
 		s.docker("start", s.of(name))
 	}
-	s.run("nginx", s.of("front"), "nginx:1.27-alpine", "-p", fmt.Sprintf("127.0.0.1:%d:80", port),
-		"-v", filepath.Join(root, "deploy/nginx/default.conf")+":/etc/nginx/conf.d/default.conf:ro")
+	s.run("nginx", s.of("front"), "nginx:1.27-alpine", append(nginx, "-p", fmt.Sprintf("127.0.0.1:%d:80", port),
+		"-v", filepath.Join(root, "deploy/nginx/default.conf")+":/etc/nginx/conf.d/default.conf:ro")...)
 	return s
 }
 

@@ -85,17 +85,29 @@ type Member struct {
 	}
 }
 
+// Breaker is one backend's breaker in /cluster.
+type Breaker struct {
+	Backend, State string
+	By             []string
+	Override       *struct{ State string }
+}
+
 // Cluster is the answer of /cluster.
 type Cluster struct {
-	Self    string
-	Members []Member
+	Self     string
+	Members  []Member
+	Breakers []Breaker
 }
 
 // Cluster asks the admin port.
 func (g *Gateway) Cluster() Cluster {
 	g.tb.Helper()
 	var c Cluster
-	Ask(g.tb, "GET", "http://"+g.Admin+"/cluster", "").JSON(g.tb, &c)
+	var headers []string
+	if g.Token != "" {
+		headers = []string{"Authorization", "Bearer " + g.Token}
+	}
+	Ask(g.tb, "GET", "http://"+g.Admin+"/cluster", "", headers...).JSON(g.tb, &c)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 // Config is a gateway's configuration file; parts left empty have a default.
 type Config struct {
 	Server string   // further keys of the section, as in "drain_delay_ms: 0"
+	Token  string   // of the admin port; none: read-only
+	Secret string   // that signs JWTs; none: a strong one
 	Redis  string   // address; none: local buckets
 	Budget int      // of a check, in ms; 0: the default
 	Bind   string   // gossip; none: a cluster of one
@@ -23,9 +26,9 @@ func (c Config) YAML() string {
 	var b strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	add(`server: {host: "127.0.0.1", port: 0, %s}`, c.Server)
-	add(`admin: {host: "127.0.0.1", port: 0}`)
+	add(`admin: {host: "127.0.0.1", port: 0, token: %q}`, c.Token)
 	add(`log: {access: "off"}`)
-	add(`jwt: {secret: %q}`, Secret)
+	add(`jwt: {secret: %q}`, cmp.Or(c.Secret, Secret))
 	if c.Redis != "" {
 		add(`redis: {addrs: [%q], budget_ms: %d}`, c.Redis, max(c.Budget, 10))
 	}
@@ -48,10 +51,15 @@ func (c Config) YAML() string {
 func (b Binary) StartCluster(tb testing.TB, n int, c Config) []*Gateway {
 	tb.Helper()
 	c.Bind = "127.0.0.1:0"
-	nodes := []*Gateway{b.Start(tb, c.YAML())}
+	start := func() *Gateway {
+		g := b.Start(tb, c.YAML())
+		g.Token = c.Token
+		return g
+	}
+	nodes := []*Gateway{start()}
 	c.Join = nodes[0].Cluster().Own().Address
 	for range n - 1 {
-		nodes = append(nodes, b.Start(tb, c.YAML()))
+		nodes = append(nodes, start())
 	}
 	for _, g := range nodes {
 		Eventually(tb, startLimit, fmt.Sprintf("%s sees %d members", g.Addr, n), func() bool {

@@ -24,6 +24,7 @@ type Gateway struct {
 	Addr  string // of the data port
 	Admin string // of the admin port
 	File  string // its configuration
+	Token string // that the admin port is asked with; none if empty
 
 	tb      testing.TB
 	cmd     *exec.Cmd
