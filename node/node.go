@@ -67,6 +67,7 @@ type Node struct {
 	tracing  *telemetry.Tracing
 	peer     *cluster.Peer
 	statuses *cluster.Rows
+	decoded  statusCache
 	share    func([]byte)
 	pusher   *push.Pusher
 

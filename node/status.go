@@ -3,8 +3,12 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/go-api-gateway-pro/gateway/cluster"
 	"github.com/go-api-gateway-pro/gateway/limiter"
 )
 
@@ -13,8 +17,8 @@ const (
 	statusTTL   = 10 * time.Second
 )
 
-// status is the row about itself that each node shows the others. Nothing is
-// decided by it.
+// status is the row about itself that each node shows the others. Of all in it
+// only the mode decides anything: the others leave a node without Redis its share.
 type status struct {
 	UptimeS  int64        `json:"uptime_s"`
 	Mode     string       `json:"mode"`
@@ -113,19 +117,20 @@ func (n *Node) memberNames() []string {
 }
 
 // watchDrift counts the configurations that live members run and logs when they
-// start and cease to differ.
+// start and cease to differ, and who runs which.
 func (n *Node) watchDrift() {
-	hashes := map[string]bool{}
-	for _, s := range n.liveStatuses() {
-		hashes[s.Config.Hash] = true
+	running, statuses := map[string][]string{}, n.liveStatuses()
+	for _, name := range slices.Sorted(maps.Keys(statuses)) {
+		hash := statuses[name].Config.Hash
+		running[hash] = append(running[hash], name)
 	}
-	n.drift.Set(float64(len(hashes)))
-	drifted := len(hashes) > 1
+	n.drift.Set(float64(len(running)))
+	drifted := len(running) > 1
 	if drifted == n.drifted.Swap(drifted) {
 		return
 	}
 	if drifted {
-		n.logger.Warn().Int("versions", len(hashes)).Msg("members run different configurations")
+		n.logger.Warn().Int("versions", len(running)).Any("members", running).Msg("members run different configurations")
 		return
 	}
 	n.logger.Info().Msg("all members run the same configuration")
@@ -138,12 +143,39 @@ func (n *Node) liveStatuses() map[string]status {
 		live[m.Name] = true
 	}
 	n.statuses.Retain(func(owner string) bool { return live[owner] || owner == n.name })
-	out := map[string]status{}
-	for _, row := range n.statuses.All() {
-		var s status
-		if live[row.Owner] && json.Unmarshal(row.Payload, &s) == nil {
-			out[row.Owner] = s
+	rows := slices.DeleteFunc(n.statuses.All(), func(r cluster.Row) bool { return !live[r.Owner] })
+	return n.decoded.all(rows)
+}
+
+// statusCache remembers what rows say: a limited request asks every tenth of a
+// second, they change once in one. Safe for concurrent use.
+type statusCache struct {
+	mu   sync.Mutex
+	rows map[string]decodedStatus
+}
+
+type decodedStatus struct {
+	version uint64
+	status  status
+	bad     bool // no row of ours
+}
+
+// all decodes what it has not seen yet and forgets what is not among the rows.
+func (c *statusCache) all(rows []cluster.Row) map[string]status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, out := make(map[string]decodedStatus, len(rows)), make(map[string]status, len(rows))
+	for _, row := range rows {
+		d, seen := c.rows[row.Owner]
+		if !seen || d.version != row.Version {
+			d = decodedStatus{version: row.Version}
+			d.bad = json.Unmarshal(row.Payload, &d.status) != nil
+		}
+		known[row.Owner] = d
+		if !d.bad {
+			out[row.Owner] = d.status
 		}
 	}
+	c.rows = known
 	return out
 }
