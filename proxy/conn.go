@@ -18,6 +18,7 @@ var errAnswered = errors.New("answered before the request was complete")
 // whether anything of the present one was written. One goroutine at a time.
 type conn struct {
 	net.Conn
+	socket net.Conn        // below TLS, or the same
 	raw    syscall.RawConn // of the socket, nil if there is none
 	peek   func(fd uintptr) bool
 	quiet  bool // what peek saw
@@ -33,7 +34,7 @@ type conn struct {
 }
 
 func newConn(c, socket net.Conn) *conn {
-	out := &conn{Conn: c, secure: c != socket}
+	out := &conn{Conn: c, socket: socket, secure: c != socket}
 	if s, ok := socket.(syscall.Conn); ok {
 		// Without it the connection merely counts as alive.
 		out.raw, _ = s.SyscallConn()

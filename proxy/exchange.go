@@ -107,7 +107,7 @@ func (x *Exchange) Abort() {
 	defer x.mu.Unlock()
 	x.gone = true
 	if x.conn != nil {
-		_ = x.conn.Close()
+		_ = x.conn.socket.Close() // TLS would say goodbye first, and may have to wait for that
 	}
 }
 
