@@ -11,7 +11,7 @@ import (
 // second.
 type routeView struct {
 	Route     string      `json:"route"`
-	Methods   []string    `json:"methods"` // empty: all
+	Methods   []string    `json:"methods"` // empty: all but TRACE and CONNECT
 	Auth      string      `json:"auth"`    // required, optional or none
 	Upstreams []string    `json:"upstreams"`
 	RPS       uint64      `json:"rps"`

@@ -87,7 +87,7 @@ type Admin struct {
 // Route is one path and what happens to requests on it.
 type Route struct {
 	Path         string            `yaml:"path"`
-	Methods      Only              `yaml:"methods"` // empty: all
+	Methods      Only              `yaml:"methods"` // empty: all but TRACE and CONNECT
 	Hosts        Only              `yaml:"hosts"`   // empty: every host
 	AuthRequired bool              `yaml:"auth_required"`
 	AuthOptional bool              `yaml:"auth_optional"` // nobody is let in too, but not with bad credentials

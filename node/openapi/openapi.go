@@ -151,7 +151,7 @@ func waysIn(cfg *config.Config, r *config.Route) []map[string][]string {
 // there.
 func methods(r *config.Route) []string {
 	if len(r.Methods) == 0 {
-		return []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+		return []string{"get", "put", "post", "delete", "options", "head", "patch"}
 	}
 	var out []string
 	for _, m := range r.Methods {

@@ -15,8 +15,9 @@ func methodNames() [methodCount]string {
 }
 
 const (
-	slotGet  = 0
-	slotHead = 1
+	slotGet   = 0
+	slotHead  = 1
+	slotTrace = 7 // the first of those that a route must ask for
 )
 
 // slotOf returns the method's place in a leaf, or -1.
@@ -37,7 +38,7 @@ func slotOf(method string) int {
 	case "OPTIONS":
 		return 6
 	case "TRACE":
-		return 7
+		return slotTrace
 	case "CONNECT":
 		return 8
 	}
@@ -80,11 +81,12 @@ type taken struct {
 	method string
 }
 
-// claim gives route i its methods on this leaf, or says who has one of them.
+// claim gives route i its methods on this leaf, or says who has one of them. TRACE
+// shows a client what the gateway adds for the upstream alone, and CONNECT asks for
+// a tunnel: a route that wants them must say so.
 func (l *leaf) claim(i int, methods []string) *taken {
-	names := methodNames()
-	if len(methods) == 0 {
-		methods = names[:]
+	if names := methodNames(); len(methods) == 0 {
+		methods = names[:slotTrace]
 	}
 	for _, method := range slices.Compact(slices.Sorted(slices.Values(methods))) {
 		slot := slotOf(method)

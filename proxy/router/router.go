@@ -23,7 +23,7 @@ func (e *MethodError) Error() string {
 // one segment that is not empty. A "/*" at the end matches the path before it
 // with and without a slash and everything below: "/users/:id/*" matches /users/1,
 // /users/1/ and /users/1/a/b, not /users. Methods lists upper-case names; none
-// means all nine; GET brings HEAD with it unless another route names HEAD for the
+// means all but TRACE and CONNECT; GET brings HEAD with it unless another route names HEAD for the
 // same path. Hosts lists names, "*.example.com" for all names below one; none
 // means every host. Letter case and port do not count.
 type Match struct {

@@ -44,11 +44,12 @@ func TestRouterMatch(t *testing.T) {
 		{Path: "/api/*", Methods: []string{"POST"}},                 // 0
 		{Path: "/api/users/*", Methods: get},                        // 1
 		{Path: "/api/users/me", Methods: []string{"GET", "DELETE"}}, // 2
-		{Path: "/all"},                             // 3
-		{Path: "/head", Methods: get},              // 4
-		{Path: "/head", Methods: []string{"HEAD"}}, // 5
-		{Path: "/slash/", Methods: get},            // 6
-		{Path: "/", Methods: get},                  // 7
+		{Path: "/all"},                                           // 3
+		{Path: "/head", Methods: get},                            // 4
+		{Path: "/head", Methods: []string{"HEAD"}},               // 5
+		{Path: "/slash/", Methods: get},                          // 6
+		{Path: "/", Methods: get},                                // 7
+		{Path: "/traced", Methods: []string{"TRACE", "CONNECT"}}, // 8
 	})
 	f := func(request string, want int, allow string) { t.Helper(); check(t, r, request, want, allow) }
 	f("POST /api", 0, "")
@@ -63,9 +64,12 @@ func TestRouterMatch(t *testing.T) {
 	f("GET /api/users/me/x", 1, "")
 	f("DELETE /api/users/me", 2, "")
 	f("PUT /api/users/me", -1, "GET HEAD POST DELETE")
-	f("CONNECT /all", 3, "")
-	f("TRACE /all", 3, "")
-	f("PURGE /all", -1, "GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT")
+	f("OPTIONS /all", 3, "")
+	f("CONNECT /all", -1, "GET HEAD POST PUT PATCH DELETE OPTIONS")
+	f("TRACE /all", -1, "GET HEAD POST PUT PATCH DELETE OPTIONS")
+	f("PURGE /all", -1, "GET HEAD POST PUT PATCH DELETE OPTIONS")
+	f("TRACE /traced", 8, "")
+	f("GET /traced", -1, "TRACE CONNECT")
 	f("GET /all/", -1, "")
 	f("GET /head", 4, "")
 	f("HEAD /head", 5, "")

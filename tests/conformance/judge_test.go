@@ -48,7 +48,8 @@ server: {host: 127.0.0.1, port: 0, drain_delay_ms: 0, body_limit_bytes: 16777216
 admin: {port: 0}
 log: {access: "off"}
 routes:
-  - {path: "/*", upstream: %q, breaker: {failures: 1000}}
+  - {path: "/*", upstream: %[1]q, breaker: {failures: 1000}}
+  - {path: "/*", upstream: %[1]q, methods: [TRACE], breaker: {failures: 1000}}
 `
 
 func newJudge(t *testing.T) *judge {
