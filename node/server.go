@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"net"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -47,14 +48,30 @@ func (n *Node) tuneServer() {
 	server.HeaderReceived = n.beforeBody
 	server.ExpectHandler = n.mayContinue
 	chain := server.Handler
-	server.Handler = func(ctx *fasthttp.RequestCtx) {
+	server.Handler = n.survive(func(ctx *fasthttp.RequestCtx) {
 		if err := wellFormed(&ctx.Request); err != nil {
 			n.refuse(ctx, err)
 			return
 		}
 		chain(ctx)
-	}
+	})
 	n.app.Handler() // builds Fiber's route tree
+}
+
+// survive is the last resort against a panic in the steps around contain, which
+// answer, count and log: fasthttp has none, and the process would end.
+func (n *Node) survive(handler fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				n.logger.Error().Any("panic", cause).Bytes("stack", debug.Stack()).Msg("the chain panicked")
+				ctx.Response.Reset()
+				ctx.Response.SetStatusCode(fasthttp.StatusInternalServerError)
+				ctx.SetConnectionClose()
+			}
+		}()
+		handler(ctx)
+	}
 }
 
 // beforeBody keeps fasthttp from reading ahead: of a body that is not small, all
