@@ -101,7 +101,10 @@ func TestClusterShowsEveryMember(t *testing.T) {
 		return c.row(c.nodes[0], c.nodes[1])["rps"] != float64(0) && c.row(c.nodes[0], c.nodes[1])["p99_ms"] != float64(0)
 	})
 	got := c.row(c.nodes[0], c.nodes[1])
-	want := []string{"address", "config", "health_score", "mode", "name", "p99_ms", "rps", "uptime_s", "version"}
+	want := []string{
+		"address", "answers_429", "config", "draining", "drifted", "errors_5xx", "health_score", "mode", "name", "p99_ms", "rps", "trail",
+		"uptime_s", "version",
+	}
 	for _, key := range want {
 		if _, there := got[key]; !there {
 			t.Errorf("no %s in %v", key, got)

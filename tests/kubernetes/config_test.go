@@ -131,7 +131,7 @@ func TestConfigurationPassesAndPlaceholdersDoNot(t *testing.T) {
 		secrets[name] = placeholders[name]
 		out, err := gateway(t, base, secrets, "-check", path).CombinedOutput()
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.HasPrefix(string(out), fault) {
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), ": error: "+fault) {
 			t.Errorf("with the placeholder of %s: %v\n%s", name, err, out)
 		}
 	}
