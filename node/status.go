@@ -15,6 +15,11 @@ import (
 const (
 	statusEvery = time.Second
 	statusTTL   = 10 * time.Second
+
+	// A member of which nothing was heard for silentAfter has missed a row. Gossip
+	// takes some seconds more to find out that it is dead.
+	silentAfter = 1600 * time.Millisecond
+	silentEvery = 200 * time.Millisecond
 )
 
 // status is the row about itself that each node shows the others. Of all in it
@@ -30,6 +35,8 @@ type status struct {
 	Draining bool         `json:"draining,omitempty"`
 	Config   configStatus `json:"config"`
 
+	age time.Duration // since the row came
+
 	// Of the last second; marks name routes and limits.
 	Decisions map[string]uint64 `json:"decisions,omitempty"` // by source
 	Routes    [][3]uint64       `json:"routes,omitempty"`    // mark, requests, 5xx
@@ -40,20 +47,41 @@ type status struct {
 func (n *Node) publish(ctx context.Context) {
 	ticker := time.NewTicker(statusEvery)
 	defer ticker.Stop()
+	lookAround := time.NewTicker(silentEvery)
+	defer lookAround.Stop()
 	meter := &meter{now: map[string]uint64{}}
-	second := n.measure(meter)
+	second, silent := n.measure(meter), 0
+	n.publishOnce(second)
 	for {
-		n.publishOnce(second)
 		select {
 		case <-ctx.Done():
 			return
+		case <-lookAround.C:
+			if now := n.silentMembers(); now != silent {
+				silent = now
+				n.admin.Publish()
+			}
+			continue
 		case <-ticker.C:
 			second = n.measure(meter)
 			n.board.remember(n.liveStatuses())
 		case <-n.modeChanged: // the others make room at once, or take it back
 		}
+		n.publishOnce(second)
 	}
 }
+
+// silentMembers counts the other members that have missed a row.
+func (n *Node) silentMembers() (count int) {
+	for name, s := range n.liveStatuses() {
+		if s.isSilent() && name != n.name {
+			count++
+		}
+	}
+	return count
+}
+
+func (s *status) isSilent() bool { return s.age >= silentAfter }
 
 // announceMode has the mode published without waiting for the next second.
 func (n *Node) announceMode() {
@@ -172,8 +200,9 @@ func (c *statusCache) all(rows []cluster.Row) map[string]status {
 			d.bad = json.Unmarshal(row.Payload, &d.status) != nil
 		}
 		known[row.Owner] = d
-		if !d.bad {
-			out[row.Owner] = d.status
+		if s := d.status; !d.bad {
+			s.age = statusTTL - row.Remaining
+			out[row.Owner] = s
 		}
 	}
 	c.rows = known

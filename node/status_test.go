@@ -2,6 +2,7 @@ package node
 
 import (
 	"testing"
+	"time"
 
 	"github.com/go-api-gateway-pro/gateway/cluster"
 )
@@ -28,4 +29,20 @@ func TestStatusCache(t *testing.T) {
 	f("redis", row(4, `{"mode":"redis"}`))
 	f("")
 	f("local", row(4, `{"mode":"local"}`)) // forgotten, so decoded anew
+}
+
+func TestSilence(t *testing.T) {
+	var c statusCache
+	f := func(remaining time.Duration, self bool, want int64) {
+		t.Helper()
+		s := c.all([]cluster.Row{{Owner: "a", Version: 1, Payload: []byte(`{}`), Remaining: remaining}})["a"]
+		if got := s.silence(self); got != want {
+			t.Errorf("%s of its life left: silent for %d ms, want %d", remaining, got, want)
+		}
+	}
+	f(statusTTL, false, 0)
+	f(statusTTL-statusEvery, false, 0)
+	f(statusTTL-silentAfter, false, 1600)
+	f(statusTTL-3*time.Second, false, 3000)
+	f(statusTTL-3*time.Second, true, 0)
 }

@@ -38,7 +38,8 @@ type memberView struct {
 	Errors   uint64       `json:"errors_5xx"`
 	Limited  uint64       `json:"answers_429"`
 	Draining bool         `json:"draining"`
-	Drifted  bool         `json:"drifted"` // runs another configuration than most
+	SilentMS int64        `json:"silent_ms"` // since its last word, if that is too long ago
+	Drifted  bool         `json:"drifted"`   // runs another configuration than most
 	Config   configStatus `json:"config"`
 	Trail    trail        `json:"trail"`
 }
@@ -86,7 +87,7 @@ func (n *Node) clusterView() clusterView {
 			Name: m.Name, Address: m.Address, Version: m.Version,
 			UptimeS: st.UptimeS, Mode: st.Mode, Health: st.Health, RPS: st.RPS, P99MS: st.P99MS,
 			Errors: st.Errors, Limited: st.Limited, Draining: st.Draining,
-			Drifted: st.Config.Hash != "" && st.Config.Hash != usual, Config: st.Config, Trail: trails[m.Name],
+			SilentMS: st.silence(m.Self), Drifted: st.Config.Hash != "" && st.Config.Hash != usual, Config: st.Config, Trail: trails[m.Name],
 		})
 		view.Redis.add(st)
 	}
@@ -95,6 +96,14 @@ func (n *Node) clusterView() clusterView {
 	}
 	view.Global, view.Routes = n.routeViews(s, second, statuses)
 	return view
+}
+
+// silence is how long nothing was heard of another member, 0 if that is usual.
+func (s *status) silence(self bool) int64 {
+	if self || !s.isSilent() {
+		return 0
+	}
+	return s.age.Milliseconds()
 }
 
 func (r *redisView) add(s status) {

@@ -137,8 +137,10 @@ func (c *cluster) kill(p *tab) {
 	c.t.Helper()
 	name := c.nodes[2].Cluster().Self
 	c.nodes[2].Signal(syscall.SIGKILL)
+	took := p.sees("that it is silent", has(fmt.Sprintf(`[data-name="%s"]`, name), "silent")+" && "+has("#summary", "1 silent"))
+	c.t.Logf("a killed member is silent on the page after %d ms", took.Milliseconds())
 	c.until("a dead member", func() bool { return len(c.nodes[0].Cluster().Members) == 2 })
-	took := p.sees("that it is gone", fmt.Sprintf(`!document.querySelector('[data-name="%s"]')`, name)+" && "+has("#events", name+" is gone"))
+	took = p.sees("that it is gone", fmt.Sprintf(`!document.querySelector('[data-name="%s"]')`, name)+" && "+has("#events", name+" is gone"))
 	c.logTook("a dead member", took)
 }
 

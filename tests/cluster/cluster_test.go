@@ -102,7 +102,7 @@ func TestClusterShowsEveryMember(t *testing.T) {
 	})
 	got := c.row(c.nodes[0], c.nodes[1])
 	want := []string{
-		"address", "answers_429", "config", "draining", "drifted", "errors_5xx", "health_score", "mode", "name", "p99_ms", "rps", "trail",
+		"address", "answers_429", "config", "draining", "drifted", "errors_5xx", "health_score", "mode", "name", "p99_ms", "rps", "silent_ms", "trail",
 		"uptime_s", "version",
 	}
 	for _, key := range want {

@@ -52,6 +52,7 @@ function fill(parts, m, state) {
 
 function mode(node, m, state) {
   if (m.mode === "") badge(node, "plain", "○", "no word yet");
+  else if (m.silent_ms > 0) badge(node, "bad", "✕", `silent for ${Math.round(m.silent_ms / 1000)} s`);
   else if (m.draining) badge(node, "warn", "◐", "draining");
   else if (m.mode === "local" && state.redis.configured) badge(node, "warn", "▲", "without Redis");
   else badge(node, "good", "●", m.mode === "local" ? "local buckets" : "with Redis");

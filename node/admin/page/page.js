@@ -15,8 +15,9 @@ function figures(state) {
   const open = state.breakers.filter((b) => b.state === "open" || b.state === "half_open").length;
   const local = state.redis.configured && state.redis.members_local > 0;
   const failed = sum(state.members, (m) => m.errors_5xx);
+  const silent = state.members.filter((m) => m.silent_ms > 0).length;
   return [
-    ["Members", count(state.members.length), false],
+    ["Members", silent > 0 ? `${count(state.members.length)}, ${silent} silent` : count(state.members.length), silent > 0],
     ["Requests/s", count(sum(state.members, (m) => m.rps)), false],
     ["Worst p99", `${measure(Math.max(0, ...state.members.map((m) => m.p99_ms)))} ms`, false],
     ["429/s", count(sum(state.members, (m) => m.answers_429)), false],
