@@ -50,9 +50,11 @@ func (n *Node) writeAccess(x *exchange, took time.Duration) {
 		limit = "denied"
 	}
 	in, out := x.bytes()
+	var trace [32]byte
+	var client [64]byte
 	line := n.access.Line().
 		Str("request_id", x.id).
-		Str("trace_id", x.span.TraceID()).
+		Bytes("trace_id", x.span.AppendTraceID(trace[:0])).
 		Str("method", x.method).
 		Str("route", x.label()).
 		Str("path", telemetry.Printable(x.loggedPath())).
@@ -62,7 +64,7 @@ func (n *Node) writeAccess(x *exchange, took time.Duration) {
 		Int("tries", x.forwarded.Tries).
 		Str("limit", limit).
 		Str("limit_source", x.verdict.Source.String()).
-		Str("client_ip", x.client.String()).
+		Bytes("client_ip", x.client.AppendTo(client[:0])).
 		Str("user", telemetry.Printable(x.who.User)).
 		Int64("bytes_in", in).
 		Int64("bytes_out", out)

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/hex"
 	"net"
 	"net/http"
 	"strconv"
@@ -42,6 +43,12 @@ func (s Span) Context() context.Context { return s.ctx }
 
 // TraceID returns the trace id as 32 hexadecimal digits.
 func (s Span) TraceID() string { return s.span.SpanContext().TraceID().String() }
+
+// AppendTraceID appends what TraceID returns to b, and returns it.
+func (s Span) AppendTraceID(b []byte) []byte {
+	id := s.span.SpanContext().TraceID()
+	return hex.AppendEncode(b, id[:])
+}
 
 // Sampled reports whether the trace is recorded, here or, with tracing off, by whoever started it.
 func (s Span) Sampled() bool { return s.span.SpanContext().IsSampled() }
