@@ -91,7 +91,11 @@ func (s *store) stockLocked(c *slot, it *item, sent int64) {
 func (s *store) closeLocked(c *slot, a *ask, i int, v view, decided bool) {
 	it := &a.items[i]
 	pass := decided && a.allowed
-	if pass && it.result.Allowed > 0 {
+	switch {
+	case !pass || it.result.Allowed == 0:
+	case it.via == viaRefill || it.via == viaLease:
+		c.share.use(v.now, it.rule, v.members, it.cost)
+	default:
 		c.share.charge(v.now, it.rule, v.members, it.cost)
 	}
 	switch it.via {

@@ -26,7 +26,12 @@ const (
 // breaker decides whether Redis may be asked. It opens by itself and is led
 // back by the prober; it never lets a request try. Time is handed in, in
 // nanoseconds. Safe for concurrent use.
+//
+// What is late at the same time is late for one reason: a Redis, or a scheduler,
+// that pauses for a moment makes all checks late that wait for it. Of those one in
+// a budget counts as the next in a row.
 type breaker struct {
+	budget int64 // of a check, in nanoseconds
 	random func() float64
 	opened chan struct{} // holds one signal after each opening
 	onOpen func()
@@ -36,6 +41,7 @@ type breaker struct {
 
 	mu       sync.Mutex
 	inRow    int
+	lateAt   int64 // when a late check last counted for inRow
 	since    int64 // start of the window
 	calls    int
 	timeouts int
@@ -43,8 +49,8 @@ type breaker struct {
 	closedAt int64
 }
 
-func newBreaker(random func() float64, onOpen func()) *breaker {
-	return &breaker{random: random, onOpen: onOpen, opened: make(chan struct{}, 1), wait: openMin}
+func newBreaker(budget time.Duration, random func() float64, onOpen func()) *breaker {
+	return &breaker{budget: int64(budget), random: random, onOpen: onOpen, opened: make(chan struct{}, 1), wait: openMin}
 }
 
 // closed tells whether Redis may be asked.
@@ -71,11 +77,23 @@ func (b *breaker) fail(n int, timeout bool, now int64) {
 		return
 	}
 	if b.failed(n, timeout, now) {
-		b.onOpen()
-		select {
-		case b.opened <- struct{}{}:
-		default: // nobody took the last one yet
-		}
+		b.announce()
+	}
+}
+
+// overdue counts a check that waited in vain for an answer to another one: a sign
+// that Redis is still silent, but no call.
+func (b *breaker) overdue(now int64) {
+	if b.closed() && b.failed(0, true, now) {
+		b.announce()
+	}
+}
+
+func (b *breaker) announce() {
+	b.onOpen()
+	select {
+	case b.opened <- struct{}{}:
+	default: // nobody took the last one yet
 	}
 }
 
@@ -86,11 +104,11 @@ func (b *breaker) failed(n int, timeout bool, now int64) bool {
 	if !b.closed() {
 		return false
 	}
-	late := 0
+	late, inRow := 0, n
 	if timeout {
-		late = n
+		late, inRow = n, b.pausesLocked(now)
 	}
-	b.inRow += n
+	b.inRow += inRow
 	b.countLocked(n, late, now)
 	tooMany := b.calls >= breakerMinCalls && float64(b.timeouts) >= breakerRatio*float64(b.calls)
 	if b.inRow < breakerFailures && !tooMany {
@@ -101,6 +119,16 @@ func (b *breaker) failed(n int, timeout bool, now int64) bool {
 	}
 	b.state.Store(breakerOpen)
 	return true
+}
+
+// pausesLocked is 1 if a check that is late now belongs to another pause than the
+// last one that counted.
+func (b *breaker) pausesLocked(now int64) int {
+	if b.lateAt != 0 && now-b.lateAt < b.budget {
+		return 0
+	}
+	b.lateAt = now
+	return 1
 }
 
 func (b *breaker) countLocked(calls, timeouts int, now int64) {

@@ -12,7 +12,7 @@ import (
 
 func newTestBreaker(random float64) (*breaker, *int) {
 	opens := new(int)
-	b := newBreaker(func() float64 { return random }, func() { *opens++ })
+	b := newBreaker(0, func() float64 { return random }, func() { *opens++ })
 	return b, opens
 }
 
@@ -175,7 +175,7 @@ func TestBreakerDoesNotFlap(t *testing.T) {
 		start := time.Now()
 		now := func() int64 { return int64(time.Since(start)) }
 		var openedAt, closedAt atomic.Int64
-		b := newBreaker(rng.Float64, func() { openedAt.Store(now()) })
+		b := newBreaker(0, rng.Float64, func() { openedAt.Store(now()) })
 		fails := func() bool { return rng.IntN(2) == 0 }
 		p := &prober{
 			breaker: b, now: now, warm: func(context.Context) {},
@@ -214,4 +214,28 @@ func TestBreakerDoesNotFlap(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// A pause makes everything late that waits for it: that is one failure, not five.
+func TestPauseIsOneFailure(t *testing.T) {
+	const budget = 10 * time.Millisecond
+	f := func(pauses int, open bool) {
+		t.Helper()
+		b := newBreaker(budget, func() float64 { return 0 }, func() {})
+		now := int64(time.Second)
+		b.succeed(1000, now)
+		for range pauses {
+			b.fail(3, true, now)
+			for range 20 {
+				b.overdue(now + int64(time.Millisecond))
+			}
+			now += int64(budget)
+		}
+		if b.closed() == open {
+			t.Errorf("%d pauses: closed %t", pauses, b.closed())
+		}
+	}
+	f(1, false)
+	f(breakerFailures-1, false)
+	f(breakerFailures, true)
 }

@@ -70,7 +70,9 @@ func (l *Limiter) await(ctx context.Context, a *ask, f *flight, wait time.Durati
 	case <-f.done:
 		return true
 	case <-a.timer.C:
-		l.late(wait)
+		if wait == l.budget {
+			l.breaker.overdue(l.elapsed())
+		}
 	case <-ctx.Done():
 	}
 	return false

@@ -134,7 +134,7 @@ func (s *store) payLocked(a *ask, v view) {
 		c.lease.tokens -= it.cost
 		s.metrics.leaseUsed.Add(float64(it.cost))
 		it.result = c.lease.granted(it, v.now)
-		c.share.charge(v.now, it.rule, v.members, it.cost)
+		c.share.use(v.now, it.rule, v.members, it.cost)
 	}
 }
 

@@ -116,7 +116,7 @@ func newLocal(o Options) *Limiter {
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.local = newStore(defaultMaxKey, l.metrics)
 	l.asks.New = func() any { return newAsk() }
-	l.breaker = newBreaker(o.Rand, l.lost)
+	l.breaker = newBreaker(l.budget, o.Rand, l.lost)
 	return l
 }
 

@@ -28,6 +28,13 @@ func (s *share) charge(now int64, r *rule, members, cost int) {
 	s.advance(now, gcra.Charge(s.tat, now, gcra.Share(r.gcra, members), cost))
 }
 
+// use follows an admission by a token that was drawn ahead, out of a bucket that may
+// have been empty since: what flows into the share until the next draw is spent
+// already, so the share may owe it.
+func (s *share) use(now int64, r *rule, members, cost int) {
+	s.advance(now, gcra.ChargeBeyond(s.tat, now, gcra.Share(r.gcra, members), cost, leaseMax(r, members)))
+}
+
 // follow keeps the share no fuller than the bucket, of which Redis said when it
 // will be full: a TAT means the same in the whole and in its parts. Or nodes that
 // got less than their part of an empty bucket would have saved up a burst for the

@@ -87,12 +87,16 @@ func Peek(tat, now int64, l Limit, n int) Result {
 
 // Charge takes n tokens whether they fit or not; a bucket never owes more than
 // to be empty. It returns the TAT to keep.
-func Charge(tat, now int64, l Limit, n int) int64 {
+func Charge(tat, now int64, l Limit, n int) int64 { return ChargeBeyond(tat, now, l, n, 0) }
+
+// ChargeBeyond is Charge for a bucket that may owe so many tokens more than it
+// holds. Only a share can: the whole is pulled back to empty.
+func ChargeBeyond(tat, now int64, l Limit, n, debt int) int64 {
 	n = max(n, 0)
 	interval := l.interval()
 	tat = l.clamp(tat, now, interval)
-	empty := add(now, l.horizon(interval, n))
-	return max(tat, min(add(tat, mul(int64(n), interval)), empty))
+	most := add(add(now, l.horizon(interval, n)), mul(int64(max(debt, 0)), interval))
+	return max(tat, min(add(tat, mul(int64(n), interval)), most))
 }
 
 // Refund puts n tokens back; a bucket never holds more than its burst. It
