@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -136,8 +137,12 @@ func checkFault(t *testing.T, addr string, change ...func(*Options)) {
 type proxy struct {
 	target  string
 	stalled atomic.Bool
-	held    sync.RWMutex // answers wait while it is locked
+	held    sync.RWMutex // answers about the bucket hot wait while it is locked
 }
+
+// hotKey is in what is sent about the bucket whose answers can be held. Those by which
+// a connection begins, which the client may open at any time, never wait.
+const hotKey = "rate:test:hot:"
 
 func (p *proxy) serve(conn net.Conn) {
 	defer conn.Close()
@@ -147,28 +152,35 @@ func (p *proxy) serve(conn net.Conn) {
 	}
 	defer up.Close()
 	var all sync.WaitGroup
+	var hot atomic.Bool
 	all.Go(func() {
-		p.pump(up, conn, func() bool { return false })
+		p.pump(up, conn, func(b []byte) bool {
+			hot.Store(bytes.Contains(b, []byte(hotKey)))
+			return true
+		})
 		up.Close()
 	})
-	p.pump(conn, up, p.stalled.Load)
+	p.pump(conn, up, func([]byte) bool {
+		if hot.Load() {
+			p.held.RLock()
+			p.held.RUnlock() //nolint:staticcheck // only waits
+		}
+		return !p.stalled.Load()
+	})
 	conn.Close()
 	all.Wait()
 }
 
-func (p *proxy) pump(to, from net.Conn, drop func() bool) {
+// pump passes on what pass says yes to.
+func (p *proxy) pump(to, from net.Conn, pass func([]byte) bool) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}
-		if drop() {
+		if !pass(buf[:n]) {
 			continue
-		}
-		if from.RemoteAddr().String() == p.target {
-			p.held.RLock()
-			p.held.RUnlock() //nolint:staticcheck // only waits
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return

@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,15 +219,17 @@ func TestLateGrantBecomesStock(t *testing.T) {
 	other := Bucket{Limit: perSecond("other", ScopeUser, 1, 1)}
 	admitted(t, l, 1, other) // the connection is there
 	p.held.Lock()
+	release := sync.OnceFunc(p.held.Unlock)
+	defer release() // or a failure would wait for the proxy for ever
 	ctx, cancel := context.WithCancel(t.Context())
 	decided := make(chan Decision)
 	go func() { decided <- l.Check(ctx, []Bucket{hot}) }()
-	waitFor(t, func() bool { return s.Exists("rate:test:hot:") })
+	waitFor(t, func() bool { return s.Exists(hotKey) })
 	cancel()
 	if d := <-decided; !d.Allowed || d.Source != SourceLocal {
 		t.Fatalf("got %+v, want allowed by the share: the answer is late", d)
 	}
-	p.held.Unlock()
+	release()
 	waitFor(t, func() bool { return testutil.ToFloat64(l.metrics.leaseGranted) == 5 })
 	if d := l.Check(t.Context(), []Bucket{hot}); !d.Allowed || d.Source != SourceLease {
 		t.Errorf("got %+v, want paid from the late grant", d)
@@ -242,15 +245,17 @@ func TestWhoWaitsInVainOwes(t *testing.T) {
 	hot := Bucket{Limit: hotLimit(1000), Cost: 5}
 	admitted(t, l, 1, Bucket{Limit: perSecond("other", ScopeUser, 1, 1)}) // the connection is there
 	p.held.Lock()
+	release := sync.OnceFunc(p.held.Unlock)
+	defer release() // or a failure would wait for the proxy for ever
 	first := make(chan Decision)
 	go func() { first <- l.Check(t.Context(), []Bucket{hot}) }()
-	waitFor(t, func() bool { return s.Exists("rate:test:hot:") })
+	waitFor(t, func() bool { return s.Exists(hotKey) })
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if d := l.Check(gone, []Bucket{hot}); !d.Allowed || d.Source != SourceLocal {
 		t.Errorf("got %+v, want allowed by the share: the refill is late", d)
 	}
-	p.held.Unlock()
+	release()
 	if d := <-first; !d.Allowed {
 		t.Errorf("got %+v, want allowed", d)
 	}
