@@ -101,18 +101,20 @@ func routesTo(peers []netip.AddrPort) []route {
 	return append(others, own...)
 }
 
-// answers reports whether something accepts connections there. It says the label
-// before it goes, lest it be counted as a stranger.
-func (r route) answers(ctx context.Context, label string) bool {
+// answers reports whether something accepts connections there, and to which local
+// address it speaks: another than that of the route, if a network has come up in the
+// meantime. It says the label before it goes, lest it be counted as a stranger.
+func (r route) answers(ctx context.Context, label string) (local netip.Addr, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", r.peer.String())
 	if err != nil {
-		return false
+		return netip.Addr{}, false
 	}
 	defer conn.Close()
-	return memberlist.AddLabelHeaderToStream(conn, label) == nil
+	local = conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	return local, memberlist.AddLabelHeaderToStream(conn, label) == nil
 }
 
 // interfaceAddrs is empty where the kernel does not tell.

@@ -60,8 +60,8 @@ func TestMisplaced(t *testing.T) {
 func TestRouteAnswers(t *testing.T) {
 	p := start(t, options("a"))
 	there := route{peer: netip.MustParseAddrPort(p.Addr())}
-	if !there.answers(t.Context(), "test") {
-		t.Errorf("%s does not answer", there.peer)
+	if local, ok := there.answers(t.Context(), "test"); !ok || local != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("%s: %s, answers %t", there.peer, local, ok)
 	}
 	if got := count(t, p.metrics.refused.WithLabelValues("label")); got != 0 {
 		t.Errorf("asking counts as %v strangers", got)
@@ -69,7 +69,7 @@ func TestRouteAnswers(t *testing.T) {
 	if err := p.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if there.answers(t.Context(), "test") {
+	if _, ok := there.answers(t.Context(), "test"); ok {
 		t.Errorf("%s answers after it left", there.peer)
 	}
 }

@@ -119,8 +119,12 @@ func (p *Peer) settle(ctx context.Context, peers []netip.AddrPort) error {
 		return nil
 	}
 	for _, r := range routes[:min(len(routes), maxAsked)] {
-		if r.answers(ctx, p.options.Config.Label) {
-			return p.move(r.local)
+		switch local, ok := r.answers(ctx, p.options.Config.Label); {
+		case !ok:
+		case local == here.Addr() && !at.left:
+			return nil // the route was looked up too early
+		default:
+			return p.move(local)
 		}
 	}
 	return nil
