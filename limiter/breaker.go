@@ -17,10 +17,12 @@ const (
 	breakerFailures = 5 // in a row
 	breakerMinCalls = 20
 	breakerRatio    = 0.10 // of timeouts among them
-	breakerWindow   = int64(time.Second)
-	openMin         = 250 * time.Millisecond
-	openMax         = 5 * time.Second
-	probesToClose   = 3
+	// One pause may make late what many clients asked at the same moment.
+	breakerMinPauses = 3
+	breakerWindow    = int64(time.Second)
+	openMin          = 250 * time.Millisecond
+	openMax          = 5 * time.Second
+	probesToClose    = 3
 )
 
 // breaker decides whether Redis may be asked. It opens by itself and is led
@@ -43,6 +45,7 @@ type breaker struct {
 	inRow    int
 	lateAt   int64 // when a late check last counted for inRow
 	since    int64 // start of the window
+	pauses   int   // in which checks were late, in the window
 	calls    int
 	timeouts int
 	wait     time.Duration // the longest next wait
@@ -104,13 +107,14 @@ func (b *breaker) failed(n int, timeout bool, now int64) bool {
 	if !b.closed() {
 		return false
 	}
-	late, inRow := 0, n
 	if timeout {
-		late, inRow = n, b.pausesLocked(now)
+		b.countLocked(n, n, now)
+		b.inRow += b.pausesLocked(now)
+	} else {
+		b.countLocked(n, 0, now)
+		b.inRow += n
 	}
-	b.inRow += inRow
-	b.countLocked(n, late, now)
-	tooMany := b.calls >= breakerMinCalls && float64(b.timeouts) >= breakerRatio*float64(b.calls)
+	tooMany := b.calls >= breakerMinCalls && b.pauses >= breakerMinPauses && float64(b.timeouts) >= breakerRatio*float64(b.calls)
 	if b.inRow < breakerFailures && !tooMany {
 		return false
 	}
@@ -128,12 +132,13 @@ func (b *breaker) pausesLocked(now int64) int {
 		return 0
 	}
 	b.lateAt = now
+	b.pauses++
 	return 1
 }
 
 func (b *breaker) countLocked(calls, timeouts int, now int64) {
 	if now-b.since >= breakerWindow || now < b.since {
-		b.since, b.calls, b.timeouts = now, 0, 0
+		b.since, b.pauses, b.calls, b.timeouts = now, 0, 0, 0
 	}
 	b.calls += calls
 	b.timeouts += timeouts

@@ -38,18 +38,23 @@ func TestBreakerOpens(t *testing.T) {
 		b.succeed(1, 0)
 		b.fail(4, false, 0)
 	})
-	f("a tenth of 20 late", true, func(b *breaker) {
-		b.succeed(18, 0)
-		b.fail(2, true, 0)
+	late := func(calls, pauses int) func(*breaker) {
+		return func(b *breaker) {
+			b.succeed(calls-pauses, 0)
+			for range pauses {
+				b.fail(1, true, 0)
+			}
+		}
+	}
+	f("a tenth of 30 late, in three pauses", true, late(30, 3))
+	f("a tenth of 20 late, in two pauses", false, late(20, 2))
+	f("most late, in two pauses", false, func(b *breaker) {
+		b.succeed(10, 0)
+		b.fail(30, true, 0)
+		b.fail(30, true, 0)
 	})
-	f("a tenth of 19 late", false, func(b *breaker) {
-		b.succeed(17, 0)
-		b.fail(2, true, 0)
-	})
-	f("less than a tenth late", false, func(b *breaker) {
-		b.succeed(100, 0)
-		b.fail(4, true, 0)
-	})
+	f("a sixth of 19 late", false, late(19, 3))
+	f("less than a tenth late", false, late(104, 4))
 	f("a tenth broken, but not late", false, func(b *breaker) {
 		b.succeed(18, 0)
 		b.fail(2, false, 0)
@@ -59,8 +64,8 @@ func TestBreakerOpens(t *testing.T) {
 		b.succeed(18, sec)
 	})
 	f("more failures once open", true, func(b *breaker) {
-		b.fail(5, true, 0)
-		b.fail(50, true, 0)
+		b.fail(5, false, 0)
+		b.fail(50, false, 0)
 	})
 }
 
