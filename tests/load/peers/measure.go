@@ -67,8 +67,8 @@ func parseWrk(report string) (m measurement, requests float64, err error) {
 	var errs [4]error
 	m.perSecond, errs[0] = strconv.ParseFloat(find(`Requests/sec:\s+([\d.]+)`), 64)
 	requests, errs[1] = strconv.ParseFloat(find(`(\d+) requests in`), 64)
-	m.p50, errs[2] = time.ParseDuration(find(`50%\s+(\S+)`))
-	m.p99, errs[3] = time.ParseDuration(find(`99%\s+(\S+)`))
+	m.p50, errs[2] = time.ParseDuration(find(`(?m)^\s+50%\s+(\S+)`))
+	m.p99, errs[3] = time.ParseDuration(find(`(?m)^\s+99%\s+(\S+)`))
 	if err := errors.Join(errs[:]...); err != nil {
 		return m, 0, fmt.Errorf("cannot read wrk's report: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 
 const report1 = `Running 6s test @ http://127.0.0.1:1/api/x
   1 threads and 64 connections
+    Latency     2.00ms    1.00ms  40.00ms   88.50%
+    Req/Sec    26.70k     1.00k   30.00k    90.99%
   Latency Distribution
      50%    1.80ms
      75%    2.10ms
