@@ -114,7 +114,7 @@ func (p *Peer) settle(ctx context.Context, peers []netip.AddrPort) error {
 		return fmt.Errorf("cannot parse own address %q: %w", at.addr, err)
 	}
 	routes := routesTo(peers)
-	reached := p.Size() > 1 && slices.Contains(interfaceAddrs(), here.Addr())
+	reached := p.Size() > 1 && !p.homeless()
 	if !at.left && !misplaced(here.Addr(), routes, reached) {
 		return nil
 	}

@@ -136,7 +136,7 @@ func (d *door) login(w http.ResponseWriter, r *http.Request) {
 		d.log.Warn().Str("peer", r.RemoteAddr).Msg("wrong admin token")
 		w.Header().Set("Content-Type", contentTypes[".html"])
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = w.Write(readPage("wrong.html")) // the client is gone
+		_, _ = w.Write(refusedLogin()) // the client is gone
 		return
 	}
 	setCookie(w, r, d.sessions.begin(), int(sessionLife/time.Second))

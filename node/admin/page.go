@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"embed"
 	"net/http"
 	"path"
@@ -27,6 +28,12 @@ func readPage(name string) []byte {
 		panic("BUG: embedded file is missing: " + err.Error())
 	}
 	return body
+}
+
+// refusedLogin is the login page once more, with the reason.
+func refusedLogin() []byte {
+	const reason = `<p class="wrong" role="alert">✕ That is not the admin token.</p>`
+	return bytes.Replace(readPage("login.html"), []byte("<!-- refused -->"), []byte(reason), 1)
 }
 
 // page answers with one of the pages.
