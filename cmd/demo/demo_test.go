@@ -21,29 +21,11 @@ import (
 
 const patience = 30 * time.Second // for what takes a moment
 
-// screen is what has been printed.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
 // play is a running demo with a keyboard.
 type play struct {
 	t      *testing.T
 	keys   *io.PipeWriter
-	screen *screen
+	screen *harness.Buffer
 	end    context.CancelFunc
 	code   chan int
 	front  string
@@ -72,7 +54,7 @@ func begin(t *testing.T) *play {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	in, keys := io.Pipe()
-	p := &play{t: t, keys: keys, screen: &screen{}, end: end, code: make(chan int, 1), dir: t.TempDir()}
+	p := &play{t: t, keys: keys, screen: &harness.Buffer{}, end: end, code: make(chan int, 1), dir: t.TempDir()}
 	p.config = filepath.Join(p.dir, "config.yaml")
 	p.write(p.config, p.read("../../config.yaml"))
 	ports := harness.Ports(t, 10) // nodes and Redis come back on theirs

@@ -83,7 +83,7 @@ func startCrewIn(t *testing.T, size int, path func(i int) string) *crew {
 // start runs node i on its file; it stops with the test at the latest.
 func (f *crew) start(i int) *member {
 	f.t.Helper()
-	m := &member{logs: &buffer{}, stopped: make(chan struct{}), path: f.path(i)}
+	m := &member{logs: &harness.Buffer{}, stopped: make(chan struct{}), path: f.path(i)}
 	env := map[string]string{
 		"BIND": f.binds[i], "JOIN": f.binds[0], "UPSTREAM": f.upstream.URL, "TOKEN": adminToken, "SELF": fmt.Sprint(i),
 	}

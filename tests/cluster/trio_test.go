@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,7 +35,7 @@ type member struct {
 	*node.Node
 
 	path    string
-	logs    *buffer
+	logs    *harness.Buffer
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -98,7 +96,7 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 // run starts one node; it stops with the test at the latest.
 func (c *trio) run(i int, text string, env map[string]string) *member {
 	c.t.Helper()
-	m := &member{logs: &buffer{}, stopped: make(chan struct{}), path: filepath.Join(c.t.TempDir(), "config.yaml")}
+	m := &member{logs: &harness.Buffer{}, stopped: make(chan struct{}), path: filepath.Join(c.t.TempDir(), "config.yaml")}
 	m.write(c.t, text)
 	var err error
 	m.Node, err = node.New(node.Options{
@@ -205,28 +203,5 @@ func (c *trio) metric(m *member, name string) string {
 // eventually polls until ok, for what gossip does in its own time.
 func (c *trio) eventually(what string, ok func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("no %s within 30 s", what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// buffer collects a log.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	harness.Eventually(c.t, 30*time.Second, what, ok)
 }

@@ -1,7 +1,6 @@
 package signals
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -218,30 +218,16 @@ func (s *site) work() {
 	s.ask("OPTIONS", "/open/1", "Origin", "https://a", "Access-Control-Request-Method", "GET")
 }
 
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
+type logBuffer struct{ harness.Buffer }
 
 // line waits for the first line that holds all parts.
 func (b *logBuffer) line(t *testing.T, parts ...string) string {
 	t.Helper()
 	var found string
 	harness.Eventually(t, 10*time.Second, "a log line with "+strings.Join(parts, ", "), func() bool {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		for line := range strings.Lines(b.text.String()) {
-			all := true
-			for _, part := range parts {
-				all = all && strings.Contains(line, part)
-			}
-			if all {
+		for line := range strings.Lines(b.String()) {
+			lacks := func(part string) bool { return !strings.Contains(line, part) }
+			if !slices.ContainsFunc(parts, lacks) {
 				found = line
 				return true
 			}
