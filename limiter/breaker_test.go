@@ -140,6 +140,37 @@ func TestProber(t *testing.T) {
 	})
 }
 
+// A peer that is back is a reason to ask at once, and one that is lost is none. The
+// shortest pause is kept all the same.
+func TestProberFollowsPeers(t *testing.T) {
+	const second, wait = time.Second, 4 * time.Second
+	f := func(peers func(at time.Duration) int, want time.Duration) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			p := &prober{peers: func() int { return peers(time.Since(start)) }}
+			if !p.await(t.Context(), wait) {
+				t.Fatal("the wait was broken off")
+			}
+			if got := time.Since(start); got != want {
+				t.Errorf("waited %s, want %s", got, want)
+			}
+		})
+	}
+	from := func(before int, at time.Duration, after int) func(time.Duration) int {
+		return func(now time.Duration) int {
+			if now < at {
+				return before
+			}
+			return after
+		}
+	}
+	f(from(2, 0, 2), wait)
+	f(from(2, second, 1), openMin+8*peersEach)
+	f(from(2, 100*time.Millisecond, 1), wait)
+	f(from(1, second, 2), wait)
+}
+
 // An idle node is asked for as well: it notices that Redis is gone.
 func TestIdleNodeNoticesTheLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

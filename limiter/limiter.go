@@ -149,7 +149,7 @@ func (l *Limiter) start() {
 	}
 	l.batcher.start(l.ctx)
 	p := &prober{
-		breaker: l.breaker, probe: l.probe, warm: l.warm, onClose: l.back, now: l.elapsed,
+		breaker: l.breaker, probe: l.probe, peers: l.members.local, warm: l.warm, onClose: l.back, now: l.elapsed,
 	}
 	l.running.Go(func() { p.run(l.ctx) })
 	l.running.Go(func() { l.sweep(l.ctx) })

@@ -5,13 +5,17 @@ import (
 	"time"
 )
 
-const beatEvery = time.Second
+const (
+	beatEvery = time.Second
+	peersEach = 100 * time.Millisecond // how often the peers are looked at
+)
 
 // prober brings the breaker back. One goroutine per limiter asks; requests
 // never do.
 type prober struct {
 	breaker *breaker
 	probe   func(ctx context.Context) error // one check of the whole path
+	peers   func() int                      // how many others are without Redis; nil: none
 	warm    func(ctx context.Context)       // makes the connections ready
 	onClose func(ctx context.Context)
 	now     func() int64
@@ -56,7 +60,7 @@ func (p *prober) beat(ctx context.Context) {
 // recover returns when Redis is good again, or false when ctx is done.
 func (p *prober) recover(ctx context.Context) bool {
 	for {
-		if !sleep(ctx, p.breaker.pause()) {
+		if !p.await(ctx, p.breaker.pause()) {
 			return false
 		}
 		p.breaker.try()
@@ -65,6 +69,35 @@ func (p *prober) recover(ctx context.Context) bool {
 		}
 		p.breaker.reopen()
 	}
+}
+
+// await waits for d, or until a peer is back: what it found is likely to be there
+// for all, and nodes that return together leave each other's shares unused for
+// less long. The shortest pause is kept. It is false when ctx is done.
+func (p *prober) await(ctx context.Context, d time.Duration) bool {
+	if !sleep(ctx, min(d, openMin)) {
+		return false
+	}
+	without := p.without()
+	for rest := d - openMin; rest > 0; rest -= peersEach {
+		if !sleep(ctx, min(rest, peersEach)) {
+			return false
+		}
+		now := p.without()
+		if now < without {
+			return true
+		}
+		without = now
+	}
+	return true
+}
+
+// without is how many peers are without Redis.
+func (p *prober) without() int {
+	if p.peers == nil {
+		return 0
+	}
+	return p.peers()
 }
 
 func (p *prober) good(ctx context.Context) bool {

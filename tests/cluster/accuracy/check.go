@@ -220,6 +220,16 @@ func slowCalls() check {
 	})
 }
 
+// switches is how often a node went on without a Redis that was there, to explain
+// what the other lines show.
+func switches() check {
+	return judged("switches to local shares", math.Inf(-1), math.Inf(1), func(r *run) reading {
+		const name, local = "gateway_limiter_mode_switches_total", `to="local"`
+		n := r.marks[markEnd].sum(name, local) - r.marks[markBegin].sum(name, local)
+		return reading{value: n, shown: fmt.Sprintf("%.0f", n)}
+	})
+}
+
 // evicted makes sure that the fault was there.
 func evicted() check {
 	return judged("keys evicted (the fault is there)", 1, math.Inf(1), func(r *run) reading {

@@ -68,7 +68,7 @@ func steady() []scenario {
 		{
 			name: "flood of denied addresses beside a hot key", lasts: 5 * second, script: warm(),
 			loads:  []load{on(hot(), even(size))[0], {limit: banned, rate: 2000, skew: even(size), keys: 100}},
-			checks: []check{admitted(.985, 1.001), scriptsPerSecond(60 + size*100), serverErrors()},
+			checks: []check{admitted(.985, 1.001), scriptsPerSecond(60 + size*100), serverErrors(), switches()},
 		},
 	}
 }
