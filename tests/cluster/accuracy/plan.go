@@ -55,8 +55,8 @@ func steady() []scenario {
 	small := limit{name: "small", keyBy: "ip", rate: 10, burst: 10}
 	banned := limit{name: "banned", keyBy: "ip", rate: 1, per: "minute", burst: 1}
 	return []scenario{
-		{name: "leases, even", loads: on(hot(), even(size)), lasts: 5 * second, script: warm(), checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
-		{name: "leases, skewed", loads: on(hot(), skewed()), lasts: 5 * second, script: warm(), checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
+		{name: "leases, even", loads: on(hot(), even(size)), lasts: 8 * second, script: warm(), checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
+		{name: "leases, skewed", loads: on(hot(), skewed()), lasts: 8 * second, script: warm(), checks: []check{admitted(.985, 1.001), anyWindow(), scriptsPerSecond(60), serverErrors()}},
 		{name: "leases, the cluster's own limit", loads: on(whole, even(size)), lasts: 4 * second, script: warm(), checks: []check{admitted(.985, 1.001), scriptsPerSecond(60)}},
 		{name: "leases, one hot address", loads: on(ips, even(size)), lasts: 4 * second, script: warm(), checks: []check{admitted(.985, 1.001), scriptsPerSecond(60)}},
 		{name: "strict, even", loads: on(strict(), even(size)), lasts: 5 * second, checks: []check{admitted(.99, 1.001), anyWindow(), seen(scriptsPerRequest(1))}},
@@ -66,7 +66,9 @@ func steady() []scenario {
 		{name: "burst of 1", loads: []load{{limit: single, rate: 150, skew: even(size), keys: 1}}, lasts: 5 * second, checks: []check{admitted(none(), 1.001), admittedOfExact(.95, 1.01)}},
 		{name: "cost near the burst", loads: on(costly, even(size)), lasts: 4 * second, checks: []check{admitted(none(), 1.001), admittedOfExact(.95, 1.01)}},
 		{
-			name: "flood of denied addresses beside a hot key", lasts: 5 * second, script: warm(),
+			// The heaviest load, hence the likeliest to have a node go local when the machine
+			// pauses. Each time costs some R·τ: the line is about what that comes to.
+			name: "flood of denied addresses beside a hot key", lasts: 15 * second, script: warm(),
 			loads:  []load{on(hot(), even(size))[0], {limit: banned, rate: 2000, skew: even(size), keys: 100}},
 			checks: []check{admitted(.985, 1.001), scriptsPerSecond(60 + size*100), serverErrors(), switches()},
 		},
