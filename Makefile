@@ -123,6 +123,11 @@ docker: ## the images gateway and gateway-echo
 up: ## the full stack in the background, N=3 nodes behind nginx on port 8080
 	$(COMPOSE) up --build -d --scale gateway=$(N)
 
+.PHONY: rolling
+rolling: ## build the gateway anew and replace the running ones, one at a time, without losing a request
+	$(COMPOSE) build gateway
+	COMPOSE='$(COMPOSE)' deploy/rolling.sh
+
 .PHONY: down
 down: ## stop the full stack and delete its data
 	$(COMPOSE) down -v --remove-orphans

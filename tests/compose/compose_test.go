@@ -25,6 +25,9 @@ func TestFullStack(t *testing.T) {
 	t.Run("three nodes are one cluster", s.testMembers)
 	t.Run("one limit for all", s.testLimit)
 	t.Run("only nginx faces the network", s.testPublished)
+	t.Run("nothing has more rights than it needs", s.testRights)
+	t.Run("a configuration that is replaced", s.testReplace)
+	t.Run("a rolling restart loses nothing", s.testRolling)
 	t.Run("image", s.testImage)
 }
 

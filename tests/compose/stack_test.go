@@ -24,6 +24,7 @@ type stack struct {
 	Prometheus string
 
 	t       *testing.T
+	dir     string // holds config.yaml
 	project string
 	compose []string // the command and its first arguments
 }
@@ -38,18 +39,20 @@ func up(t *testing.T, services ...string) *stack {
 	ports := harness.Ports(t, 3)
 	nginx, prometheus := ports[0], ports[1]
 	dir := t.TempDir()
-	config := variant(t, filepath.Join(root, "config.yaml"), dir,
+	variant(t, filepath.Join(root, "config.yaml"), dir,
+		`{rps: 100, burst: 150, key_by: "user"}`, `{rps: 5000, burst: 5000, key_by: "user"}`,
 		`{rps: 200, burst: 250, key_by: "ip"}`, `{rps: 1, burst: 20, key_by: "ip"}`,
 		"budget_ms: 10 ", "budget_ms: 500 ") // a busy machine must not turn this into a test of the fallback
 	file := variant(t, filepath.Join(root, "docker-compose.yml"), dir,
 		`"8080:80"`, fmt.Sprintf(`"%d:80"`, nginx),
 		"127.0.0.1:9090:9090", fmt.Sprintf("127.0.0.1:%d:9090", prometheus),
 		"127.0.0.1:6379:6379", fmt.Sprintf("127.0.0.1:%d:6379", ports[2]),
-		"./config.yaml:", config+":",
+		".:/project:", dir+":/project:",
+		"\n  prometheus-data:\n", "\n  prometheus-data: {driver_opts: {type: tmpfs, device: tmpfs, o: 'uid=65534'}}\n", // not worth a disk
 		"172.28.", "172.27.")
 	s := &stack{
 		Front: fmt.Sprintf("http://127.0.0.1:%d", nginx), Prometheus: fmt.Sprintf("http://127.0.0.1:%d", prometheus),
-		t: t, project: fmt.Sprintf("gatewaytest%d", os.Getpid()),
+		t: t, dir: dir, project: fmt.Sprintf("gatewaytest%d", os.Getpid()),
 	}
 	s.compose = append(composeCommand(t), "--project-directory", root, "-f", file, "-p", s.project)
 	t.Cleanup(s.down)

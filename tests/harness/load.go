@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,12 +15,13 @@ const (
 	loadLimit   = 10 * time.Second // for one request
 )
 
-// Load is a stream of GET requests at a steady rate, whatever the answers do.
+// Load is a stream of requests at a steady rate, whatever the answers do.
 type Load struct {
-	URLs  []string // in turn
-	Count int      // how many requests
-	Rate  int      // per second
-	Token string   // bearer token, optional
+	Method string   // GET if empty; others carry a short body
+	URLs   []string // in turn
+	Count  int      // how many requests
+	Rate   int      // per second
+	Token  string   // bearer token, optional
 }
 
 // Shot is the outcome of one request.
@@ -72,13 +74,10 @@ func (l Load) pace(ctx context.Context, turns chan<- int) int {
 
 func (l Load) shoot(client *http.Client, url string) Shot {
 	shot := Shot{URL: url, At: time.Now()}
-	req, err := http.NewRequest(http.MethodGet, url, nil)
+	req, err := l.request(url)
 	if err != nil {
 		shot.Err = err
 		return shot
-	}
-	if l.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+l.Token)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -91,6 +90,18 @@ func (l Load) shoot(client *http.Client, url string) Shot {
 	}
 	shot.Took = time.Since(shot.At)
 	return shot
+}
+
+func (l Load) request(url string) (*http.Request, error) {
+	var body io.Reader
+	if l.Method != "" && l.Method != http.MethodGet {
+		body = strings.NewReader("a body")
+	}
+	req, err := http.NewRequest(l.Method, url, body)
+	if err == nil && l.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+l.Token)
+	}
+	return req, err
 }
 
 // Count returns how many were answered with the status.
