@@ -65,11 +65,8 @@ func open(t *testing.T, gateways string, nginx ...string) *site {
 		s.plug(name)
 		s.docker("start", s.of(name))
 	}
-	args := []string{"run", "-d", "--name", s.of("nginx"), "--network", s.of("front"), "-p", fmt.Sprintf("127.0.0.1:%d:80", port)}
-	for file, at := range map[string]string{"default.conf": "conf.d/default.conf", "gateways.conf": "gateways.conf", "follow.sh": "follow.sh"} {
-		args = append(args, "-v", filepath.Join(root, "deploy/nginx", file)+":/etc/nginx/"+at+":ro")
-	}
-	s.docker(append(append(args, nginx...), "nginx:1.27-alpine", "sh", "/etc/nginx/follow.sh")...)
+	s.run("nginx", s.of("front"), "nginx:1.27-alpine", append(nginx, "-p", fmt.Sprintf("127.0.0.1:%d:80", port),
+		"-v", filepath.Join(root, "deploy/nginx/default.conf")+":/etc/nginx/conf.d/default.conf:ro")...)
 	return s
 }
 
