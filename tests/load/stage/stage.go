@@ -21,6 +21,7 @@ import (
 const (
 	ProxyCore = "0" // of what is measured
 	OtherCore = "1" // of load, upstream and Redis
+	otherCore = 1
 	patience  = 15 * time.Second
 )
 
@@ -29,6 +30,7 @@ type Stage struct {
 	Dir      string // of all files; removed by Close
 	Upstream string // host:port; answers 1 KiB from memory
 	Redis    string // host:port
+	redisPID int
 	binary   string
 	running  []*exec.Cmd
 }
@@ -83,7 +85,7 @@ func (s *Stage) startRedis(ctx context.Context) (err error) {
 		return err
 	}
 	host, port, _ := net.SplitHostPort(s.Redis)
-	_, err = s.Launch(ctx, OtherCore, s.Redis, "redis-server", "--bind", host, "--port", port, "--save", "", "--dir", s.Dir)
+	s.redisPID, err = s.Launch(ctx, OtherCore, s.Redis, "redis-server", "--bind", host, "--port", port, "--save", "", "--dir", s.Dir)
 	return err
 }
 

@@ -1,0 +1,85 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Load is a number of requests, sent by one thread on the core of the others. It is
+// there beside wrk, which knows no constant rate and no million of tokens.
+type Load struct {
+	Addrs       []string // taken in turn by the connections
+	Connections int      // of all addresses together
+	Requests    int
+	// Rate is how many requests fall due in a second, at equal distances, whether or
+	// not earlier ones are answered. 0: each connection sends as soon as it may.
+	Rate float64
+	// Append writes the i-th request to the end of b: a GET without a body.
+	Append func(b []byte, i int) []byte
+
+	answered atomic.Int64
+}
+
+// Timing is how long the answers took: from the moment a request was due to the last
+// byte of its answer. A request that fell due while all connections were busy has
+// waited for one.
+type Timing struct {
+	PerSecond     float64
+	P50, P99, Max time.Duration
+}
+
+// Answered is how many answers have come so far. Safe for concurrent use.
+func (l *Load) Answered() int { return int(l.answered.Load()) }
+
+// Run sends the load and returns when the last answer has come. An answer that is no
+// 200 ends it: figures from refusals would mean nothing.
+func (l *Load) Run(ctx context.Context) (t Timing, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread and its core end with the goroutine
+		if err = bind(otherCore); err == nil {
+			t, err = l.send(ctx)
+		}
+	}()
+	<-done
+	return t, err
+}
+
+func bind(core int) error {
+	var set unix.CPUSet
+	set.Set(core)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("cannot bind the load to core %d: %w", core, err)
+	}
+	return nil
+}
+
+func (l *Load) send(ctx context.Context) (Timing, error) {
+	s, err := newSender(l)
+	if err != nil {
+		return Timing{}, err
+	}
+	defer s.close()
+	start := time.Now()
+	if err := s.run(ctx, start); err != nil {
+		return Timing{}, fmt.Errorf("after %d answers: %w", len(s.took), err)
+	}
+	return timing(s.took, time.Since(start)), nil
+}
+
+// timing sorts what the answers took.
+func timing(took []time.Duration, all time.Duration) Timing {
+	if len(took) == 0 {
+		return Timing{}
+	}
+	slices.Sort(took)
+	at := func(share float64) time.Duration { return took[int(share*float64(len(took)-1))] }
+	return Timing{PerSecond: float64(len(took)) / all.Seconds(), P50: at(0.5), P99: at(0.99), Max: at(1)}
+}
