@@ -39,26 +39,26 @@ func (l *Load) Answered() int { return int(l.answered.Load()) }
 
 // Run sends the load and returns when the last answer has come. An answer that is no
 // 200 ends it: figures from refusals would mean nothing.
-func (l *Load) Run(ctx context.Context) (t Timing, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread and its core end with the goroutine
-		if err = bind(otherCore); err == nil {
-			t, err = l.send(ctx)
-		}
-	}()
-	<-done
-	return t, err
+func (l *Load) Run(ctx context.Context) (Timing, error) {
+	// The thread must not end here: processes that it started would end with it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	release, err := bind(otherCore)
+	if err != nil {
+		return Timing{}, fmt.Errorf("cannot bind the load to core %d: %w", otherCore, err)
+	}
+	defer release()
+	return l.send(ctx)
 }
 
-func bind(core int) error {
-	var set unix.CPUSet
-	set.Set(core)
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("cannot bind the load to core %d: %w", core, err)
+// bind binds this thread to one core until release is called.
+func bind(core int) (release func(), err error) {
+	var before, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, err
 	}
-	return nil
+	set.Set(core)
+	return func() { _ = unix.SchedSetaffinity(0, &before) }, unix.SchedSetaffinity(0, &set)
 }
 
 func (l *Load) send(ctx context.Context) (Timing, error) {

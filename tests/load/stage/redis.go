@@ -22,7 +22,7 @@ type RedisUse struct {
 func (s *Stage) RedisUse(ctx context.Context) (RedisUse, error) {
 	info, err := askRedis(ctx, s.Redis, "INFO commandstats")
 	if err != nil {
-		return RedisUse{}, fmt.Errorf("cannot ask Redis: %w", err)
+		return RedisUse{}, fmt.Errorf("cannot ask Redis at %s: %w", s.Redis, err)
 	}
 	used, err := CPUTime(s.redisPID)
 	return RedisUse{Scripts: scriptCalls(info), CPU: used}, err

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,11 +61,28 @@ func (s *Stage) Close() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 	}
 	for _, cmd := range s.running {
-		hard := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
-		hard.Stop()
+		finish(cmd)
 	}
 	_ = os.RemoveAll(s.Dir)
+}
+
+// Kill ends one process at once.
+func (s *Stage) Kill(pid int) {
+	for i, cmd := range s.running {
+		if cmd.Process.Pid == pid {
+			_ = cmd.Process.Kill()
+			finish(cmd)
+			s.running = slices.Delete(s.running, i, i+1)
+			return
+		}
+	}
+}
+
+// finish waits for a process, and not for long.
+func finish(cmd *exec.Cmd) {
+	hard := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer hard.Stop()
+	_ = cmd.Wait()
 }
 
 func (s *Stage) startUpstream(ctx context.Context) (err error) {
