@@ -15,6 +15,7 @@ import (
 // axis is one number that grows while the others stay.
 type axis struct {
 	name   string
+	title  string
 	values []int
 	set    func(t *trial, value int)
 	holds  func(first, last outcome) []string // names what it does not hold
@@ -29,10 +30,10 @@ const (
 func axes() []axis {
 	nothing := func(_, _ outcome) []string { return nil }
 	return []axis{
-		{"nodes", []int{1, 3, 9}, func(t *trial, v int) { t.nodes = v }, nothing},
-		{"routes", []int{10, 100, 1000, 10_000}, func(t *trial, v int) { t.routes = v }, routesHold},
-		{"users", []int{10, 1000, 100_000, 1_000_000}, func(t *trial, v int) { t.users = v }, usersHold},
-		{"idle", []int{0, 100, 1000, 10_000}, func(t *trial, v int) { t.idle = v }, nothing},
+		{"nodes", "Nodes of a cluster", []int{1, 3, 9}, func(t *trial, v int) { t.nodes = v }, nothing},
+		{"routes", "Routes", []int{10, 100, 1000, 10_000}, func(t *trial, v int) { t.routes = v }, routesHold},
+		{"users", "Users, each with a token and a bucket, taken in turn", []int{10, 1000, 100_000, 1_000_000}, func(t *trial, v int) { t.users = v }, usersHold},
+		{"idle", "Connections of clients that send nothing", []int{0, 100, 1000, 10_000}, func(t *trial, v int) { t.idle = v }, nothing},
 	}
 }
 
@@ -71,7 +72,7 @@ func (a axis) measure(ctx context.Context, b *bench) (table string, missed []str
 }
 
 func (a axis) head() string {
-	return "| " + a.name + " | CPU per request | scripts in Redis a second | CPU of Redis per request | p50 | p99 | memory of a node | metrics page |\n" +
+	return "**" + a.title + "**\n\n| " + a.name + " | CPU per request | scripts in Redis a second | CPU of Redis per request | p50 | p99 | memory of a node | metrics page |\n" +
 		"|---|---|---|---|---|---|---|---|\n"
 }
 
@@ -94,7 +95,8 @@ func grouped(n int) string {
 // preamble says what was measured where.
 func preamble(at time.Time, o options) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Commit %s, %s, `make bench-scale`: %.0f s each. ", stage.Commit(), at.UTC().Format("2006-01-02 15:04 UTC"), o.seconds)
+	fmt.Fprintf(&b, "Commit %s, %s, `make bench-scale`: %.0f s each, ", stage.Commit(), at.UTC().Format("2006-01-02 15:04 UTC"), o.seconds)
+	fmt.Fprintf(&b, "%s requests/s; where nothing else is said 1 node, %d routes, %d users.\n", grouped(steady), usual.routes, usual.users)
 	fmt.Fprintf(&b, "Machine: two cores (%s), one of them for all nodes together; %s.\n", stage.CPUModel(), runtime.Version())
 	return b.String()
 }

@@ -103,7 +103,7 @@ func (t tails) missed() (missed []string) {
 
 // String is the table in Markdown.
 func (t tails) String() string {
-	text := fmt.Sprintf("%s requests a second to both, %.0f %% of the %s that the gateway answers at most.\n\n", grouped(int(t.rate)), 100*tailShare, grouped(int(t.capacity)))
+	text := fmt.Sprintf("**The slowest answers**, %s requests a second to both, %.0f %% of the %s that the gateway answers at most\n\n", grouped(int(t.rate)), 100*tailShare, grouped(int(t.capacity)))
 	text += "| | p50 | p99 | slowest |\n|---|---|---|---|\n"
 	row := func(name string, all []stage.Timing) {
 		of := func(figure func(stage.Timing) time.Duration) string {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	steady      = 4000 // requests a second, on all nodes together, wherever nothing else is said
+	steady      = 3000 // requests a second, on all nodes together, wherever nothing else is said
 	connections = 64
 )
 
@@ -17,7 +17,7 @@ const (
 type trial struct{ nodes, routes, users, idle int }
 
 // usual is what a trial has where it does not differ from others.
-var usual = trial{nodes: 1, routes: 10, users: 100} //nolint:gochecknoglobals // a constant
+var usual = trial{nodes: 1, routes: 10, users: 10} //nolint:gochecknoglobals // a constant
 
 // outcome is what a trial cost. CPU is in µs per request.
 type outcome struct {
