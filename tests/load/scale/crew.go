@@ -25,6 +25,7 @@ type crew struct {
 	pids   []int
 	held   []net.Conn
 	tokens tokens
+	next   int // request
 }
 
 // startCrew returns when all nodes see each other and use Redis.
@@ -139,8 +140,14 @@ func (c *crew) introduce(ctx context.Context) error {
 	return err
 }
 
+// load continues where the one before has ended: users and routes go on taking turns.
 func (c *crew) load(requests int, rate float64) *stage.Load {
-	return &stage.Load{Addrs: c.addrs, Connections: connections, Requests: requests, Rate: rate, Append: c.append}
+	first := c.next
+	c.next += requests
+	return &stage.Load{
+		Addrs: c.addrs, Connections: connections, Requests: requests, Rate: rate,
+		Append: func(b []byte, i int) []byte { return c.append(b, first+i) },
+	}
 }
 
 // append writes the i-th request: users and routes take turns.

@@ -34,6 +34,10 @@ func TestRequest(t *testing.T) {
 	if got := string(c.append([]byte("x"), 30)); got != "x"+first {
 		t.Errorf("the 30th request is not the first again: %q, %q", got, first)
 	}
+	c.load(4, 0)
+	if got := string(c.load(1, 0).Append(nil, 0)); got != string(c.append(nil, 4)) {
+		t.Errorf("the first request of the second load is %q", got)
+	}
 	path, token, _ := strings.Cut(string(c.append(nil, 14)), "\r\nHost: a\r\nAuthorization: Bearer ")
 	token, end, _ := strings.Cut(token, "\r\n")
 	if path != "GET /route/4/x HTTP/1.1" || end != "\r\n" {
@@ -76,6 +80,18 @@ func TestAxesHold(t *testing.T) {
 	}
 	if got := usersHold(outcome{rss: 30}, outcome{rss: 131}); len(got) != 1 {
 		t.Error("101 MiB are no miss")
+	}
+}
+
+func TestMiddle(t *testing.T) {
+	all := []outcome{{cpu: 3, scripts: 10, redisCPU: 1}, {cpu: 1, scripts: 30, redisCPU: 1}, {cpu: 2, scripts: 20, redisCPU: 4}}
+	for i := range all {
+		all[i].P50, all[i].P99 = time.Duration(i), time.Duration(-i)
+	}
+	want := outcome{cpu: 2, scripts: 20, redisCPU: 1}
+	want.P50, want.P99 = 1, -1
+	if got := middle(all); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

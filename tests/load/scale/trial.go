@@ -55,9 +55,29 @@ func (b *bench) try(ctx context.Context, t trial) (o outcome, err error) {
 	return b.observe(ctx, c)
 }
 
-// observe loads the crew at the steady rate.
+// observe loads the crew at the steady rate, three times: what the machine does
+// meanwhile is seldom there in two of them.
 func (b *bench) observe(ctx context.Context, c *crew) (o outcome, err error) {
-	load := c.load(int(steady*b.seconds), steady)
+	var all []outcome
+	for range 3 {
+		one, err := c.spend(ctx, c.load(int(steady*b.seconds/3), steady))
+		if err != nil {
+			return o, err
+		}
+		all = append(all, one)
+	}
+	o = middle(all)
+	if o.rss, err = c.memory(); err != nil {
+		return o, err
+	}
+	start := time.Now()
+	page, err := scrape(ctx, c.addrs[0])
+	o.page, o.scrape = len(page), time.Since(start)
+	return o, err
+}
+
+// spend counts what a load costs.
+func (c *crew) spend(ctx context.Context, load *stage.Load) (o outcome, err error) {
 	cpu, redis, err := c.used(ctx)
 	if err != nil {
 		return o, err
@@ -66,18 +86,26 @@ func (b *bench) observe(ctx context.Context, c *crew) (o outcome, err error) {
 		return o, err
 	}
 	cpuAfter, redisAfter, err := c.used(ctx)
-	if err != nil {
-		return o, err
-	}
 	requests := float64(load.Requests)
 	o.cpu = float64((cpuAfter - cpu).Microseconds()) / requests
 	o.redisCPU = float64((redisAfter.CPU - redis.CPU).Microseconds()) / requests
 	o.scripts = float64(redisAfter.Scripts-redis.Scripts) / requests * o.PerSecond
-	if o.rss, err = c.memory(); err != nil {
-		return o, err
-	}
-	start := time.Now()
-	page, err := scrape(ctx, c.addrs[0])
-	o.page, o.scrape = len(page), time.Since(start)
 	return o, err
+}
+
+// middle is the median of each figure of a load.
+func middle(all []outcome) (o outcome) {
+	of := func(figure func(outcome) float64) float64 {
+		values := make([]float64, len(all))
+		for i := range all {
+			values[i] = figure(all[i])
+		}
+		return stage.SpreadOf(values).Median
+	}
+	o.cpu = of(func(o outcome) float64 { return o.cpu })
+	o.scripts = of(func(o outcome) float64 { return o.scripts })
+	o.redisCPU = of(func(o outcome) float64 { return o.redisCPU })
+	o.P50 = time.Duration(of(func(o outcome) float64 { return float64(o.P50) }))
+	o.P99 = time.Duration(of(func(o outcome) float64 { return float64(o.P99) }))
+	return o
 }
