@@ -29,6 +29,36 @@ func CPUTime(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * tick, errors.Join(err1, err2)
 }
 
+// CoreTime returns how long the processes of all kinds have used a core, and other
+// machines that share it, since the machine started.
+func CoreTime(core string) (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	return coreTime(string(text), core)
+}
+
+// coreTime adds up the columns user, nice, system and steal. What the others have is
+// idle, or the kernel's work for the network, which belongs to whoever is measured.
+func coreTime(stat, core string) (time.Duration, error) {
+	_, rest, found := strings.Cut(stat, "\ncpu"+core+" ")
+	line, _, _ := strings.Cut(rest, "\n")
+	fields := strings.Fields(line)
+	if !found || len(fields) < 8 {
+		return 0, fmt.Errorf("cannot find core %s in /proc/stat", core)
+	}
+	ticks := 0
+	for _, i := range []int{0, 1, 2, 7} {
+		n, err := strconv.Atoi(fields[i])
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick, nil
+}
+
 // ResidentMiB returns the memory of a process that is in RAM.
 func ResidentMiB(pid int) (float64, error) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))

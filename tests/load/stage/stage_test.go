@@ -40,6 +40,21 @@ func TestOwnUse(t *testing.T) {
 	}
 }
 
+func TestCoreTime(t *testing.T) {
+	const stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 9 9 9 9 4 9 9\ncpu1 100 0 0 9 9 9 9 0 9 9\nintr 1\n"
+	for core, want := range map[string]time.Duration{"0": 100 * time.Millisecond, "1": time.Second} {
+		if got, err := coreTime(stat, core); err != nil || got != want {
+			t.Errorf("core %s: %s, %v", core, got, err)
+		}
+	}
+	if _, err := coreTime(stat, "2"); err == nil {
+		t.Error("a core that is not there")
+	}
+	if got, err := CoreTime("0"); err != nil || got <= 0 {
+		t.Errorf("here: %s, %v", got, err)
+	}
+}
+
 func TestSpread(t *testing.T) {
 	if got := SpreadOf([]float64{3, 1, 2}).Format("%.0f"); got != "2 (1–3)" {
 		t.Errorf("got %q", got)
