@@ -13,7 +13,7 @@ import (
 const (
 	tailShare  = 0.7  // of the gateway's own most
 	tailRounds = 11   // that count
-	tailTries  = 33   // to get them
+	tailTries  = 22   // to get them
 	mostOthers = 0.08 // of the core; with more the round does not count
 	mostTail   = 2.0  // times nginx's p99
 )

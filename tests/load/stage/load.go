@@ -51,14 +51,30 @@ func (l *Load) Run(ctx context.Context) (Timing, error) {
 	return l.send(ctx)
 }
 
-// bind binds this thread to one core until release is called.
+// turn is how long the thread wants to run at once.
+const turn = 100 * time.Microsecond
+
+// bind binds this thread to one core until release is called. There it asks for short
+// turns, for which Linux (6.12 and later) lets it run as soon as it wakes: else it waits
+// behind the upstream for milliseconds, which would be all that a p99 shows.
 func bind(core int) (release func(), err error) {
 	var before, set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return nil, err
 	}
 	set.Set(core)
-	return func() { _ = unix.SchedSetaffinity(0, &before) }, unix.SchedSetaffinity(0, &set)
+	usual, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return nil, err
+	}
+	short := *usual
+	short.Runtime = uint64(turn)
+	_ = unix.SchedSetAttr(0, &short, 0) // a wish: where it is not heard nothing is different
+	release = func() {
+		_ = unix.SchedSetAttr(0, usual, 0)
+		_ = unix.SchedSetaffinity(0, &before)
+	}
+	return release, unix.SchedSetaffinity(0, &set)
 }
 
 func (l *Load) send(ctx context.Context) (Timing, error) {

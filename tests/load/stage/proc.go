@@ -39,8 +39,8 @@ func CoreTime(core string) (time.Duration, error) {
 	return coreTime(string(text), core)
 }
 
-// coreTime adds up the columns user, nice, system and steal. What the others have is
-// idle, or the kernel's work for the network, which belongs to whoever is measured.
+// coreTime adds up all columns but idle, waiting for disks and guests, whose time is in
+// the first two already.
 func coreTime(stat, core string) (time.Duration, error) {
 	_, rest, found := strings.Cut(stat, "\ncpu"+core+" ")
 	line, _, _ := strings.Cut(rest, "\n")
@@ -49,7 +49,7 @@ func coreTime(stat, core string) (time.Duration, error) {
 		return 0, fmt.Errorf("cannot find core %s in /proc/stat", core)
 	}
 	ticks := 0
-	for _, i := range []int{0, 1, 2, 7} {
+	for _, i := range []int{0, 1, 2, 5, 6, 7} {
 		n, err := strconv.Atoi(fields[i])
 		if err != nil {
 			return 0, err

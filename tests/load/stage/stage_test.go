@@ -41,7 +41,7 @@ func TestOwnUse(t *testing.T) {
 }
 
 func TestCoreTime(t *testing.T) {
-	const stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 9 9 9 9 4 9 9\ncpu1 100 0 0 9 9 9 9 0 9 9\nintr 1\n"
+	const stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 1 2 9 9 1 1 4 9 9\ncpu1 100 0 0 9 9 0 0 0 9 9\nintr 1\n"
 	for core, want := range map[string]time.Duration{"0": 100 * time.Millisecond, "1": time.Second} {
 		if got, err := coreTime(stat, core); err != nil || got != want {
 			t.Errorf("core %s: %s, %v", core, got, err)
