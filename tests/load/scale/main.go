@@ -6,9 +6,8 @@
 //
 // It prints a table for each and fails if the gateway misses its figures. With
 // -write the tables replace what stands between the markers in FILE. It needs what
-// the comparison (tests/load/peers) needs; idle connections need a limit of 20,000
-// descriptors, or there are fewer. Everything listens on 127.0.0.1 and ends with the
-// program.
+// the comparison (tests/load/peers) needs, and a limit of 20,000 descriptors for idle
+// connections. Everything listens on 127.0.0.1 and ends with the program.
 package main
 
 import (
@@ -38,7 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.Float64Var(&o.seconds, "seconds", 6, "of one measurement")
-	flag.BoolVar(&o.quick, "quick", false, "a second each and no more than 100,000 users: for a look, not for figures")
+	flag.BoolVar(&o.quick, "quick", false, "a second each, and no million of users: for a look, not for figures")
 	flag.StringVar(&o.only, "only", "", "one of "+strings.Join(names(), ", "))
 	flag.StringVar(&o.write, "write", "", "file in which the tables are replaced")
 	flag.Parse()
