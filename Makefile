@@ -68,6 +68,10 @@ bench: ## all benchmarks (BENCHTIME=1s)
 bench-proxy: ## the gateway beside nginx, haproxy, caddy and traefik, as installed, into docs/performance.md (wrk, nginx, redis-server)
 	go run ./tests/load/peers -write docs/performance.md
 
+.PHONY: bench-scale
+bench-scale: ## what grows with nodes, routes, users, idle connections and time, into docs/performance.md (as bench-proxy; six minutes)
+	go run ./tests/load/scale -write docs/performance.md
+
 .PHONY: pgo
 pgo: ## cmd/gateway/default.pgo anew, the profile that guides the compiler, from the full load
 	go run ./tests/load/peers -seconds 30 -profile cmd/gateway/default.pgo

@@ -35,7 +35,7 @@ func (n *Node) admission(s *snapshot) ([]auth.Gate, error) {
 		}
 	}
 	verifier, err := auth.NewVerifier(s.config.JWT, auth.Options{
-		Now: n.now, Keys: n.keys, APIKeys: s.config.APIKeys, Claims: s.config.LimitClaims(), Requirements: requirements,
+		Now: n.now, Keys: n.keys, APIKeys: s.config.APIKeys, Claims: s.limitClaims, Requirements: requirements,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot use jwt: %w", err)

@@ -129,7 +129,8 @@ func (n *Node) metrics(accept string) (page, error) {
 }
 
 func (n *Node) openapi(string) (page, error) {
-	return page{status: 200, contentType: "application/json", body: n.snapshot.Load().openapi}, nil
+	body, err := n.snapshot.Load().openapi()
+	return page{status: 200, contentType: "application/json", body: body}, err
 }
 
 func jsonPage(status int, v any) (page, error) {

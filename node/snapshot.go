@@ -2,6 +2,7 @@ package node
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -30,14 +31,15 @@ type snapshot struct {
 	router          *router.Router
 	routes          []*route
 	limits          []*limit // each once: the cluster's, then those of the routes in their order
+	limitClaims     []string // that limits count by
 	addresses       *auth.Addresses
 	verifier        *auth.Verifier
 	identityHeaders []string // client copies of these are removed
 	tokenHeaders    []string // and the token itself, where it is not to be passed on
 	cors            *cors
-	routeCORS       bool // some route has its own
-	openapi         []byte
-	bodyLimit       int // the largest of all routes
+	routeCORS       bool                   // some route has its own
+	openapi         func() ([]byte, error) // made when it is first asked for, then kept
+	bodyLimit       int                    // the largest of all routes
 }
 
 // route is a configured route with everything a request on it needs.
@@ -72,14 +74,14 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{config: cfg, router: table, addresses: addresses, cors: newCORS(cfg.CORS)}
+	s := &snapshot{config: cfg, router: table, addresses: addresses, cors: newCORS(cfg.CORS), limitClaims: cfg.LimitClaims()}
 	gates, err := n.admission(s)
 	if err != nil {
 		return nil, err
 	}
 	ids := limitIDs(cfg.Routes)
 	for i := range cfg.Routes {
-		s.routes = append(s.routes, n.newRoute(cfg, &cfg.Routes[i], ids[i]))
+		s.routes = append(s.routes, n.newRoute(s, &cfg.Routes[i], ids[i]))
 		s.bodyLimit = max(s.bodyLimit, s.routes[i].bodyLimit)
 		s.routes[i].gate = gates[i]
 		if err := s.routes[i].shape(&cfg.Routes[i]); err != nil {
@@ -88,8 +90,8 @@ func (n *Node) compile(cfg *config.Config) (*snapshot, error) {
 		s.routeCORS = s.routeCORS || s.routes[i].cors != nil
 	}
 	s.limits = s.distinctLimits()
-	s.openapi, err = openapi.Document(cfg, n.version)
-	return s, err
+	s.openapi = sync.OnceValues(func() ([]byte, error) { return openapi.Document(cfg, n.version) })
+	return s, nil
 }
 
 // distinctLimits lists every limit once.
@@ -113,7 +115,7 @@ func (s *snapshot) distinctLimits() []*limit {
 	return out
 }
 
-func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
+func (n *Node) newRoute(s *snapshot, r *config.Route, id string) *route {
 	out := &route{
 		label:    r.Label(),
 		timeout:  time.Duration(r.TimeoutMS) * time.Millisecond,
@@ -124,15 +126,15 @@ func (n *Node) newRoute(cfg *config.Config, r *config.Route, id string) *route {
 		crowd:    n.crowds.route(id),
 		knocking: limiter.Limit{ID: "strangers", Scope: limiter.ScopeIP, Rate: strangerRPS, Burst: strangerRPS, Period: time.Second},
 	}
-	out.bodyLimit = cfg.Server.BodyLimitBytes
+	out.bodyLimit = s.config.Server.BodyLimitBytes
 	if r.MaxBodyBytes > 0 {
 		out.bodyLimit = min(out.bodyLimit, r.MaxBodyBytes)
 	}
-	if g := cfg.GlobalRateLimit; g != nil {
+	if g := s.config.GlobalRateLimit; g != nil {
 		out.global = newLimit("global", g, nil)
 	}
 	for _, l := range r.Limits() {
-		own := newLimit(id, &l, cfg.LimitClaims())
+		own := newLimit(id, &l, s.limitClaims)
 		out.limits = append(out.limits, *own)
 		if l.KeyBy == limiter.ScopeIP && !l.Shadow {
 			out.knocking = own.limit

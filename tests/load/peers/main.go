@@ -18,11 +18,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/load/stage"
 )
 
 type options struct {
@@ -48,19 +49,13 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	for _, tool := range []string{"wrk", "nginx", "redis-server", "taskset"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Errorf("%s is not on PATH", tool)
-		}
-	}
-	dir, err := os.MkdirTemp("", "peers")
+	opened, err := stage.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s := &stage{dir: dir}
-	defer s.end()
-	if err := s.startOthers(ctx); err != nil {
+	defer opened.Close()
+	s := &set{Stage: opened}
+	if s.admin, err = stage.FreeAddress(); err != nil {
 		return err
 	}
 	if o.profile != "" {
@@ -89,7 +84,7 @@ func report(table results, o options) error {
 	text := table.String(time.Now())
 	fmt.Print(text)
 	if o.write != "" {
-		if err := replaceTable(o.write, text); err != nil {
+		if err := place.Replace(o.write, text); err != nil {
 			return err
 		}
 	}
@@ -99,20 +94,5 @@ func report(table results, o options) error {
 	return nil
 }
 
-const (
-	tableBegin = "<!-- make bench-proxy writes from here -->\n"
-	tableEnd   = "<!-- to here -->\n"
-)
-
-func replaceTable(path, text string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(old), tableBegin)
-	_, after, ended := strings.Cut(rest, tableEnd)
-	if !found || !ended {
-		return fmt.Errorf("%s has no place for the table: want lines %q and %q", path, tableBegin, tableEnd)
-	}
-	return os.WriteFile(path, []byte(before+tableBegin+text+tableEnd+after), 0o644)
-}
+// place is where the table stands.
+var place = stage.Place{Command: "make bench-proxy"} //nolint:gochecknoglobals // a constant

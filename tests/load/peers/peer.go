@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
+
+	"github.com/go-api-gateway-pro/gateway/tests/load/stage"
 )
 
 // peer is one proxy that is measured.
@@ -14,7 +13,7 @@ type peer struct {
 	name   string
 	binary string // on PATH; empty: the gateway, which is built here
 	// args returns the command that listens on addr and forwards to the upstream.
-	args  func(ctx context.Context, s *stage, addr string) ([]string, error)
+	args  func(ctx context.Context, s *set, addr string) ([]string, error)
 	token bool // the load carries one
 
 	addr string
@@ -39,36 +38,12 @@ func peers() []*peer {
 
 func full() *peer { return &peer{name: nameFull, args: gateway(fullConfig), token: true} }
 
-func write(dir, name, text string) (string, error) {
-	path := filepath.Join(dir, name)
-	return path, os.WriteFile(path, []byte(text), 0o600)
+func nginxProxy(_ context.Context, s *set, addr string) ([]string, error) {
+	return s.NginxProxy(addr)
 }
 
-func nginxArgs(dir, name, listen, upstream, location string) ([]string, error) {
-	pool := ""
-	if upstream != "" {
-		pool = "upstream up { server " + upstream + "; keepalive 128; keepalive_requests 1000000; }"
-	}
-	path, err := write(dir, name+".conf", fmt.Sprintf(`
-worker_processes 1; daemon off; master_process off; pid %[1]s/%[2]s.pid; error_log %[1]s/%[2]s.log crit;
-events { worker_connections 1024; }
-http {
-  access_log off; keepalive_requests 1000000;
-  client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
-  %[3]s
-  server { listen %[4]s; %[5]s }
-}`, dir, name, pool, listen, location))
-	return []string{"-c", path, "-p", dir}, err
-}
-
-func nginxProxy(_ context.Context, s *stage, addr string) ([]string, error) {
-	args, err := nginxArgs(s.dir, "bare", addr, s.upstream,
-		`location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }`)
-	return append([]string{"nginx"}, args...), err
-}
-
-func haproxy(_ context.Context, s *stage, addr string) ([]string, error) {
-	path, err := write(s.dir, "haproxy.cfg", `
+func haproxy(_ context.Context, s *set, addr string) ([]string, error) {
+	path, err := s.Write("haproxy.cfg", `
 global
   nbthread 1
   maxconn 1000
@@ -82,35 +57,35 @@ frontend in
   bind `+addr+`
   default_backend up
 backend up
-  server one `+s.upstream+`
+  server one `+s.Upstream+`
 `)
 	return []string{"haproxy", "-db", "-f", path}, err
 }
 
-func caddy(_ context.Context, s *stage, addr string) ([]string, error) {
-	path, err := write(s.dir, "Caddyfile", "{\n  admin off\n  auto_https off\n}\nhttp://"+addr+" {\n  reverse_proxy "+s.upstream+"\n}\n")
+func caddy(_ context.Context, s *set, addr string) ([]string, error) {
+	path, err := s.Write("Caddyfile", "{\n  admin off\n  auto_https off\n}\nhttp://"+addr+" {\n  reverse_proxy "+s.Upstream+"\n}\n")
 	return []string{"caddy", "run", "--adapter", "caddyfile", "--config", path}, err
 }
 
-func traefik(_ context.Context, s *stage, addr string) ([]string, error) {
-	path, err := write(s.dir, "traefik.yaml", `
+func traefik(_ context.Context, s *set, addr string) ([]string, error) {
+	path, err := s.Write("traefik.yaml", `
 http:
   routers: {all: {rule: "PathPrefix(`+"`/`"+`)", service: up}}
-  services: {up: {loadBalancer: {servers: [{url: "http://`+s.upstream+`"}]}}}
+  services: {up: {loadBalancer: {servers: [{url: "http://`+s.Upstream+`"}]}}}
 `)
 	return []string{"traefik", "--entrypoints.web.address=" + addr, "--providers.file.filename=" + path, "--log.level=ERROR"}, err
 }
 
-func bareConfig(s *stage, host, port string) string {
+func bareConfig(s *set, host, port string) string {
 	return fmt.Sprintf(`
 server: {host: %q, port: %s}
 admin: {port: 0}
 log: {access: "off"}
 routes: [{path: "/api/*", upstream: "http://%s"}]
-`, host, port, s.upstream)
+`, host, port, s.Upstream)
 }
 
-func fullConfig(s *stage, host, port string) string {
+func fullConfig(s *set, host, port string) string {
 	_, admin, _ := strings.Cut(s.admin, ":")
 	return fmt.Sprintf(`
 server: {host: %q, port: %s}
@@ -126,27 +101,21 @@ routes:
     auth_required: true
     rate_limits: [{key_by: user, rps: 100000, burst: 100000}, {key_by: ip, rps: 100000, burst: 100000}]
     retry: {attempts: 2}
-`, host, port, admin, s.redis, s.upstream)
+`, host, port, admin, s.Redis, s.Upstream)
 }
 
-// gateway builds the binary and, for the load, a token.
-func gateway(config func(s *stage, host, port string) string) func(context.Context, *stage, string) ([]string, error) {
-	return func(ctx context.Context, s *stage, addr string) ([]string, error) {
-		binary := filepath.Join(s.dir, "gateway")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", binary, "./cmd/gateway")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("cannot build: %w: %s", err, out)
-		}
+// gateway also makes a token for the load.
+func gateway(config func(s *set, host, port string) string) func(context.Context, *set, string) ([]string, error) {
+	return func(ctx context.Context, s *set, addr string) ([]string, error) {
 		host, port, _ := strings.Cut(addr, ":")
-		path, err := write(s.dir, "gateway-"+port+".yaml", config(s, host, port))
+		command, err := s.Gateway(ctx, "gateway-"+port, config(s, host, port))
 		if err != nil {
 			return nil, err
 		}
-		token, err := exec.CommandContext(ctx, binary, "-config", path, "-token", "bench").Output()
+		token, err := stage.Token(ctx, command)
 		if err == nil {
-			s.token = strings.TrimSpace(string(token))
+			s.token = token
 		}
-		return []string{binary, "-config", path}, nil
+		return command, nil
 	}
 }

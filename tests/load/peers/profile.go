@@ -10,7 +10,7 @@ import (
 
 // profile writes a CPU profile of the gateway with everything on under full load:
 // what the compiler is to be guided by.
-func (s *stage) profile(ctx context.Context, o options) error {
+func (s *set) profile(ctx context.Context, o options) error {
 	p := full()
 	if err := s.startPeer(ctx, p); err != nil {
 		return err

@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/load/stage"
 )
 
 // What the gateway promises, in CPU per request.
@@ -25,12 +25,12 @@ type results struct {
 	options options
 	absent  []string
 	names   []string
-	rounds  map[string][]measurement
+	rounds  map[string][]stage.Measurement
 }
 
-func (r *results) add(name string, m measurement) {
+func (r *results) add(name string, m stage.Measurement) {
 	if r.rounds == nil {
-		r.rounds = map[string][]measurement{}
+		r.rounds = map[string][]stage.Measurement{}
 	}
 	if !slices.Contains(r.names, name) {
 		r.names = append(r.names, name)
@@ -38,31 +38,23 @@ func (r *results) add(name string, m measurement) {
 	r.rounds[name] = append(r.rounds[name], m)
 }
 
-// spread is the median of a figure and its range over the rounds.
-type spread struct{ median, low, high float64 }
-
-func (r *results) spread(name string, figure func(round int, m measurement) float64) spread {
+func (r *results) spread(name string, figure func(round int, m stage.Measurement) float64) stage.Spread {
 	var all []float64
 	for i, m := range r.rounds[name] {
 		all = append(all, figure(i, m))
 	}
-	slices.Sort(all)
-	return spread{all[len(all)/2], all[0], all[len(all)-1]}
-}
-
-func (s spread) format(layout string) string {
-	return fmt.Sprintf(layout+" ("+layout+"–"+layout+")", s.median, s.low, s.high)
+	return stage.SpreadOf(all)
 }
 
 // ratio compares with nginx in the same round: what the machine did meanwhile
 // happened to both.
-func (r *results) ratio(name string) spread {
-	return r.spread(name, func(i int, m measurement) float64 { return m.cpu / r.rounds[nameNginx][i].cpu })
+func (r *results) ratio(name string) stage.Spread {
+	return r.spread(name, func(i int, m stage.Measurement) float64 { return m.CPU / r.rounds[nameNginx][i].CPU })
 }
 
 // missed names what the gateway did not hold.
 func (r *results) missed() (out []string) {
-	if got := r.ratio(nameFull).median; got > mostOfNginx {
+	if got := r.ratio(nameFull).Median; got > mostOfNginx {
 		out = append(out, fmt.Sprintf("%s: %.2f × nginx, promised ≤ %.2f", nameFull, got, mostOfNginx))
 	}
 	return out
@@ -73,22 +65,22 @@ func (r *results) String(at time.Time) string {
 	var b strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	add("Commit %s, %s, `make bench-proxy`: %d rounds of %d s, %d connections, answers of 1 KiB.",
-		output("git", "rev-parse", "--short", "HEAD"), at.UTC().Format("2006-01-02 15:04 UTC"), r.options.rounds, r.options.seconds, r.options.connections)
-	add("Machine: %d cores (%s), one of them for the proxy; %s. Median and range over the rounds.\n", runtime.NumCPU(), cpuModel(), runtime.Version())
+		stage.Commit(), at.UTC().Format("2006-01-02 15:04 UTC"), r.options.rounds, r.options.seconds, r.options.connections)
+	add("Machine: %d cores (%s), one of them for the proxy; %s. Median and range over the rounds.\n", runtime.NumCPU(), stage.CPUModel(), runtime.Version())
 	add("| | requests/s | p50 | p99 | CPU per request | to nginx | memory |")
 	add("|---|---|---|---|---|---|---|")
 	millis := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	for _, name := range r.names {
-		of := func(figure func(measurement) float64) spread {
-			return r.spread(name, func(_ int, m measurement) float64 { return figure(m) })
+		of := func(figure func(stage.Measurement) float64) stage.Spread {
+			return r.spread(name, func(_ int, m stage.Measurement) float64 { return figure(m) })
 		}
 		add("| %s | %s | %s ms | %s ms | %s µs | %s | %s MiB |", name,
-			of(func(m measurement) float64 { return m.perSecond }).format("%.0f"),
-			of(func(m measurement) float64 { return millis(m.p50) }).format("%.1f"),
-			of(func(m measurement) float64 { return millis(m.p99) }).format("%.1f"),
-			of(func(m measurement) float64 { return m.cpu }).format("%.1f"),
-			r.ratio(name).format("%.2f"),
-			of(func(m measurement) float64 { return m.rss }).format("%.0f"))
+			of(func(m stage.Measurement) float64 { return m.PerSecond }).Format("%.0f"),
+			of(func(m stage.Measurement) float64 { return millis(m.P50) }).Format("%.1f"),
+			of(func(m stage.Measurement) float64 { return millis(m.P99) }).Format("%.1f"),
+			of(func(m stage.Measurement) float64 { return m.CPU }).Format("%.1f"),
+			r.ratio(name).Format("%.2f"),
+			of(func(m stage.Measurement) float64 { return m.RSS }).Format("%.0f"))
 	}
 	for _, name := range r.absent {
 		ratio := elsewhere[name]
@@ -98,22 +90,4 @@ func (r *results) String(at time.Time) string {
 		add("| %s: not installed here | | | | | %s | |", name, ratio)
 	}
 	return b.String()
-}
-
-func output(name string, args ...string) string {
-	out, err := exec.Command(name, args...).Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	_, rest, _ := strings.Cut(string(text), "model name\t: ")
-	model, _, _ := strings.Cut(rest, "\n")
-	return model
 }
