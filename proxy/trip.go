@@ -84,6 +84,7 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 			return notConnected(err, deadline)
 		}
 		c := pooled.Conn().(*conn)
+		c.asks = !c.secure && !x.Request.IsBodyStream()
 		if !c.ready(deadline) {
 			e.client.CloseConn(pooled)
 			// Reuse is last in, first out: what is left has been idle longer.
@@ -96,6 +97,12 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 		}
 		reader := e.client.AcquireReader(c)
 		result := e.talk(c, reader, x, deadline)
+		if errors.Is(result.err, errNotIdle) && x.detach() {
+			e.client.ReleaseReader(reader)
+			e.client.CloseConn(pooled)
+			e.client.CloseIdleConnections()
+			continue
+		}
 		c.served = true
 		if result.open {
 			e.lend(c, reader, x, func(reuse bool) {
@@ -120,12 +127,12 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 }
 
 // ready prepares a connection for a request. It returns false if it served others
-// before and has gone since, or said more, as far as is seen. That is a system
-// call, which a request that may be sent again is not spared: what the upstream
-// said unasked would be taken for the answer.
+// before and has gone since, or said more, as far as is seen. A request that may
+// be sent again is not spared the look: what the upstream said unasked would be
+// taken for the answer. One that asks looks as it is written.
 func (c *conn) ready(deadline time.Time) bool {
 	err := c.SetDeadline(deadline)
-	return !c.served || err == nil && c.alive() && !c.holdsMore(deadline)
+	return !c.served || err == nil && (c.asks || c.alive() && !c.holdsMore(deadline))
 }
 
 // endsWell reports whether the connection can serve another request.
@@ -167,7 +174,7 @@ func (e *endpoint) talk(c *conn, reader *bufio.Reader, x *Exchange, deadline tim
 	x.Response.Reset()
 	x.Response.Header.SetNoDefaultContentType(true)
 	x.Response.SkipBody = x.Request.Header.IsHead()
-	c.wrote = false
+	c.wrote, c.last = false, false
 	var err error
 	if x.Request.IsBodyStream() {
 		err = e.upload(c, x, deadline)
@@ -196,6 +203,7 @@ func (e *endpoint) write(c *conn, x *Exchange) error {
 	if err := x.Request.Write(w); err != nil {
 		return err
 	}
+	c.last = true
 	return w.Flush()
 }
 
