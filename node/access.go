@@ -52,7 +52,7 @@ func (n *Node) writeAccess(x *exchange, took time.Duration) {
 	in, out := x.bytes()
 	var trace [32]byte
 	var client [64]byte
-	line := n.access.Line().
+	line := n.access.Line(x.start.Add(took)).
 		Str("request_id", x.id).
 		Bytes("trace_id", x.span.AppendTraceID(trace[:0])).
 		Str("method", x.method).

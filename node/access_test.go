@@ -258,7 +258,7 @@ func TestDroppedLinesAreCounted(t *testing.T) {
 	}
 	const surplus = 100
 	for range 2*accessQueue + surplus { // as many again may be under way already
-		n.access.Line().Str("request_id", "x").Send()
+		n.access.Line(n.now()).Str("request_id", "x").Send()
 	}
 	page, err := n.metrics("")
 	if err != nil {

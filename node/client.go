@@ -166,14 +166,14 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// waitFor says that the client waits for x from now on; nil ends it. x is not
+// waitFor says that the client has waited for x since then; nil ends it. x is not
 // touched any more once waitFor(nil) has returned.
-func (c *clientConn) waitFor(x *proxy.Exchange) {
+func (c *clientConn) waitFor(x *proxy.Exchange, since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting = x
 	if x != nil {
-		c.look, c.pause = time.Now().Add(lookFirst), lookFirst
+		c.look, c.pause = since.Add(lookFirst), lookFirst
 	}
 }
 

@@ -27,22 +27,21 @@ func newLogger(w io.Writer, c LogConfig, now func() time.Time) zerolog.Logger {
 type AccessLog struct {
 	log zerolog.Logger
 	on  bool
-	now func() time.Time
 }
 
 // NewAccessLog returns a log that writes to w. Its lines are of level info: under a severer one there are none.
-func NewAccessLog(w io.Writer, c LogConfig, now func() time.Time) AccessLog {
+func NewAccessLog(w io.Writer, c LogConfig) AccessLog {
 	level, err := zerolog.ParseLevel(c.Level)
-	return AccessLog{log: zerolog.New(w), on: err != nil || level <= zerolog.InfoLevel, now: now}
+	return AccessLog{log: zerolog.New(w), on: err != nil || level <= zerolog.InfoLevel}
 }
 
-// Line begins a line; the caller adds its fields and sends it. It is nil, which takes fields too, when there is
-// none to write.
-func (a AccessLog) Line() *zerolog.Event {
+// Line begins a line of that time; the caller adds its fields and sends it. It is nil, which takes fields too,
+// when there is none to write.
+func (a AccessLog) Line(at time.Time) *zerolog.Event {
 	if !a.on {
 		return nil
 	}
-	return appendTime(a.log.Log(), a.now()).Str(zerolog.LevelFieldName, zerolog.LevelInfoValue)
+	return appendTime(a.log.Log(), at).Str(zerolog.LevelFieldName, zerolog.LevelInfoValue)
 }
 
 // timestamp writes the time itself, because the time format of zerolog is a package variable that belongs
