@@ -12,7 +12,7 @@ import (
 // peer is one proxy that is measured.
 type peer struct {
 	name   string
-	binary string // on PATH; empty: the gateway, which is built here
+	binary string // on PATH; empty: it is built here
 	// args returns the command that listens on addr and forwards to the upstream.
 	args  func(ctx context.Context, s *stage, addr string) ([]string, error)
 	token bool // the load carries one
@@ -24,20 +24,26 @@ type peer struct {
 const (
 	nameNginx = "nginx, bare proxy_pass"
 	nameFull  = "gateway, everything on"
+	nameOther = "the other gateway, everything on"
 )
 
-func peers() []*peer {
-	return []*peer{
+func peers(against string) []*peer {
+	all := []*peer{
 		{name: nameNginx, binary: "nginx", args: nginxProxy},
 		{name: "haproxy, bare", binary: "haproxy", args: haproxy},
-		{name: "gateway, bare", args: gateway(bareConfig)},
+		{name: "fasthttp, bare proxy loop", args: loop},
+		{name: "gateway, bare", args: gateway(bareConfig, "")},
 		full(),
 		{name: "caddy, bare", binary: "caddy", args: caddy},
 		{name: "traefik, bare", binary: "traefik", args: traefik},
 	}
+	if against != "" {
+		all = append(all, &peer{name: nameOther, args: gateway(otherConfig, against), token: true})
+	}
+	return all
 }
 
-func full() *peer { return &peer{name: nameFull, args: gateway(fullConfig), token: true} }
+func full() *peer { return &peer{name: nameFull, args: gateway(fullConfig, ""), token: true} }
 
 func write(dir, name, text string) (string, error) {
 	path := filepath.Join(dir, name)
@@ -129,14 +135,25 @@ routes:
 `, host, port, admin, s.redis, s.upstream)
 }
 
-// gateway builds the binary and, for the load, a token.
-func gateway(config func(s *stage, host, port string) string) func(context.Context, *stage, string) ([]string, error) {
-	return func(ctx context.Context, s *stage, addr string) ([]string, error) {
-		binary := filepath.Join(s.dir, "gateway")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", binary, "./cmd/gateway")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("cannot build: %w: %s", err, out)
+// loop is the floor for what is built on the same library.
+func loop(ctx context.Context, s *stage, addr string) ([]string, error) {
+	binary, err := s.build(ctx, "./tests/load/peers/loop")
+	return []string{binary, addr, s.upstream}, err
+}
+
+// otherConfig is fullConfig beside a gateway that has the admin port.
+func otherConfig(s *stage, host, port string) string {
+	beside := stage{upstream: s.upstream, redis: s.redis, admin: ":0"}
+	return fullConfig(&beside, host, port)
+}
+
+// gateway builds the binary, unless there is one, and makes a token for the load.
+func gateway(config func(s *stage, host, port string) string, binary string) func(context.Context, *stage, string) ([]string, error) {
+	return func(ctx context.Context, s *stage, addr string) (args []string, err error) {
+		if binary == "" {
+			if binary, err = s.build(ctx, "./cmd/gateway"); err != nil {
+				return nil, err
+			}
 		}
 		host, port, _ := strings.Cut(addr, ":")
 		path, err := write(s.dir, "gateway-"+port+".yaml", config(s, host, port))
