@@ -97,12 +97,6 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 		}
 		reader := e.client.AcquireReader(c)
 		result := e.talk(c, reader, x, deadline)
-		if errors.Is(result.err, errNotIdle) && x.detach() {
-			e.client.ReleaseReader(reader)
-			e.client.CloseConn(pooled)
-			e.client.CloseIdleConnections()
-			continue
-		}
 		c.served = true
 		if result.open {
 			e.lend(c, reader, x, func(reuse bool) {
@@ -114,14 +108,15 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 			})
 			return result
 		}
-		c.dirty = c.dirty || reader.Buffered() > 0
-		e.client.ReleaseReader(reader)
-		if x.detach() && result.endsWell(c, x) {
+		if e.finish(c, reader, x, result) {
 			e.client.ReleaseConn(pooled)
-		} else {
-			e.client.CloseConn(pooled)
+			return result
 		}
-		return result
+		e.client.CloseConn(pooled)
+		if !errors.Is(result.err, errNotIdle) {
+			return result
+		}
+		e.client.CloseIdleConnections()
 	}
 	return tripResult{outcome: timedOut, err: fasthttp.ErrTimeout}
 }
@@ -133,6 +128,14 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 func (c *conn) ready(deadline time.Time) bool {
 	err := c.SetDeadline(deadline)
 	return !c.served || err == nil && (c.asks || c.alive() && !c.holdsMore(deadline))
+}
+
+// finish takes leave of a connection that was read to the end of the answer. It
+// returns true if another request can use it.
+func (e *endpoint) finish(c *conn, reader *bufio.Reader, x *Exchange, result tripResult) bool {
+	c.dirty = c.dirty || reader.Buffered() > 0
+	e.client.ReleaseReader(reader)
+	return x.detach() && result.endsWell(c, x)
 }
 
 // endsWell reports whether the connection can serve another request.
