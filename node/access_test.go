@@ -278,3 +278,19 @@ func TestDroppedLinesAreCounted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAppendMillis(t *testing.T) {
+	f := func(d time.Duration, want string) {
+		t.Helper()
+		if got := string(appendMillis(nil, d)); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+	f(0, "0")
+	f(999, "0")
+	f(time.Microsecond, "0.001")
+	f(1234567, "1.234")
+	f(100*time.Millisecond, "100")
+	f(100*time.Microsecond, "0.1")
+	f(time.Hour+10*time.Microsecond, "3600000.01")
+}
