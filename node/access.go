@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/go-api-gateway-pro/gateway/limiter"
@@ -51,15 +53,15 @@ func (n *Node) writeAccess(x *exchange, took time.Duration) {
 	}
 	in, out := x.bytes()
 	var trace [32]byte
-	var client [64]byte
-	line := n.access.Line().
+	var client, duration [64]byte
+	line := n.access.Line(x.start.Add(took)).
 		Str("request_id", x.id).
 		Bytes("trace_id", x.span.AppendTraceID(trace[:0])).
 		Str("method", x.method).
 		Str("route", x.label()).
 		Str("path", telemetry.Printable(x.loggedPath())).
 		Int("status", status).
-		Float64("duration_ms", float64(took.Microseconds())/1000).
+		RawJSON("duration_ms", appendMillis(duration[:0], took)).
 		Str("upstream", x.forwarded.Upstream).
 		Int("tries", x.forwarded.Tries).
 		Str("limit", limit).
@@ -76,3 +78,18 @@ func (n *Node) writeAccess(x *exchange, took time.Duration) {
 	}
 	line.Send()
 }
+
+// appendMillis appends a duration in milliseconds, to the microsecond, as the
+// shortest number: a general one takes as long to render as the rest of the line's
+// numbers together.
+func appendMillis(b []byte, d time.Duration) []byte {
+	micros := d.Microseconds()
+	b = strconv.AppendInt(b, micros/1000, 10)
+	if micros %= 1000; micros <= 0 {
+		return b
+	}
+	b = append(b, '.', digit(micros/100), digit(micros/10%10), digit(micros%10))
+	return bytes.TrimRight(b, "0")
+}
+
+func digit(n int64) byte { return '0' + byte(n) }

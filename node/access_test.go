@@ -258,7 +258,7 @@ func TestDroppedLinesAreCounted(t *testing.T) {
 	}
 	const surplus = 100
 	for range 2*accessQueue + surplus { // as many again may be under way already
-		n.access.Line().Str("request_id", "x").Send()
+		n.access.Line(n.now()).Str("request_id", "x").Send()
 	}
 	page, err := n.metrics("")
 	if err != nil {
@@ -277,4 +277,20 @@ func TestDroppedLinesAreCounted(t *testing.T) {
 	if err := n.teardown.run(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAppendMillis(t *testing.T) {
+	f := func(d time.Duration, want string) {
+		t.Helper()
+		if got := string(appendMillis(nil, d)); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+	f(0, "0")
+	f(999, "0")
+	f(time.Microsecond, "0.001")
+	f(1234567, "1.234")
+	f(100*time.Millisecond, "100")
+	f(100*time.Microsecond, "0.1")
+	f(time.Hour+10*time.Microsecond, "3600000.01")
 }

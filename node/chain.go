@@ -84,7 +84,7 @@ func (n *Node) serve(c fiber.Ctx) error {
 // beginning of one, or a tunnel.
 func (n *Node) forward(c fiber.Ctx, x *exchange, deadline time.Time) error {
 	out := n.outbound(c, x, deadline)
-	clientOf(c.RequestCtx().Conn()).waitFor(out)
+	clientOf(c.RequestCtx().Conn()).waitFor(out, x.start)
 	var err error
 	x.forwarded, err = x.route.upstream.Forward(x.span.Context(), out)
 	if err == nil && out.Tunnel != nil {
@@ -107,6 +107,9 @@ func (n *Node) admit(c fiber.Ctx, x *exchange) error {
 
 // authenticate asks the route's gate who is calling.
 func (n *Node) authenticate(x *exchange, shown auth.Credentials) (auth.Principal, error) {
+	if !x.span.Recorded() {
+		return x.route.gate.Admit(shown)
+	}
 	began := n.now()
 	who, err := x.route.gate.Admit(shown)
 	failure := ""
@@ -121,6 +124,9 @@ func (n *Node) authenticate(x *exchange, shown auth.Credentials) (auth.Principal
 // for the trace, a denial is not.
 func (n *Node) check(x *exchange, buckets []limiter.Bucket) {
 	x.verdict = n.limiter.Check(x.span.Context(), buckets)
+	if !x.span.Recorded() {
+		return
+	}
 	ended, failure := n.now(), ""
 	if len(x.snapshot.config.Redis.Addrs) > 0 && x.verdict.Source.Fallback() {
 		failure = "redis_down"
@@ -199,7 +205,7 @@ func (n *Node) observe(c fiber.Ctx) error {
 // on, with its last byte.
 func (n *Node) conclude(x *exchange) {
 	client := clientOf(x.ctx.Conn())
-	client.waitFor(nil)
+	client.waitFor(nil, x.start)
 	client.unread.Store(leftUnread(&x.ctx.Request))
 	took, status := n.now().Sub(x.start), x.ctx.Response.StatusCode()
 	x.metrics(n).Observe(x.method, status, took, x.span.Exemplar())

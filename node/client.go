@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// parkAfter is how long a connection is idle before it is parked: longer than
-	// a busy client pauses.
+	// parkAfter is how long a connection is idle before it is parked, or half as
+	// long: longer than a busy client pauses.
 	parkAfter = time.Second
 
 	lingerTime  = 500 * time.Millisecond
@@ -46,11 +46,16 @@ type clientConn struct {
 	peer     netip.Addr // whom the connection is counted for; the zero value: nobody
 	unread   atomic.Bool
 
-	idle     bool        // between two requests
-	deadline time.Time   // for the next request to begin, while idle
-	parked   atomic.Bool // Close parks the connection instead
-	first    [1]byte     // of the next request, read while parked
-	pending  bool        // first holds it
+	idle     bool         // between two requests
+	begun    bool         // a request has, and its deadline is not set yet
+	deadline time.Time    // for the next request to begin, while idle
+	wakes    time.Time    // the socket's, as it was set while idle
+	due      bool         // later is
+	later    time.Time    // for the rest of a request, set when a read needs it
+	writesBy atomic.Int64 // the socket's, in Unix nanoseconds; 0: set by others
+	parked   atomic.Bool  // Close parks the connection instead
+	first    [1]byte      // of the next request, read while parked
+	pending  bool         // first holds it
 
 	mu      sync.Mutex
 	waiting *proxy.Exchange // what its client waits for; nil: nothing
@@ -86,6 +91,7 @@ func clientOf(conn net.Conn) *clientConn {
 func (c *clientConn) state(s fasthttp.ConnState) {
 	if s == fasthttp.StateIdle || s == fasthttp.StateActive {
 		c.idle = s == fasthttp.StateIdle
+		c.begun, c.due = !c.idle, false
 	}
 	if s == fasthttp.StateIdle {
 		c.unread.Store(false) // the rest of the body was discarded
@@ -93,13 +99,58 @@ func (c *clientConn) state(s fasthttp.ConnState) {
 }
 
 // SetReadDeadline sets the socket's, but not further ahead than parking if a
-// request is being waited for.
+// request is being waited for. That of a request that has begun waits for a read:
+// most requests have come whole. To set it costs what parsing a header does.
 func (c *clientConn) SetReadDeadline(t time.Time) error {
-	if c.idle {
-		c.deadline = t
-		t = earlier(t, time.Now().Add(parkAfter))
+	switch {
+	case c.idle:
+		return c.sleepUntil(t)
+	case c.begun:
+		c.begun, c.due, c.later = false, true, t
+		return nil
 	}
+	return c.setReadDeadline(t)
+}
+
+// sleepUntil leaves the deadline of the last pause as it is while it lets this one
+// last half as long as it may.
+func (c *clientConn) sleepUntil(t time.Time) error {
+	c.deadline, c.due = t, false
+	now := time.Now()
+	if left := c.wakes.Sub(now); left >= parkAfter/2 && !c.wakes.After(t) {
+		return nil
+	}
+	c.wakes = earlier(t, now.Add(parkAfter))
+	return c.Conn.SetReadDeadline(c.wakes)
+}
+
+func (c *clientConn) setReadDeadline(t time.Time) error {
+	c.forgetReads()
 	return c.Conn.SetReadDeadline(t)
+}
+
+// forgetReads writes nothing when there is nothing to forget: a tunnel's ends do
+// not wait for each other.
+func (c *clientConn) forgetReads() {
+	if c.begun || c.due {
+		c.begun, c.due = false, false
+	}
+	if !c.wakes.IsZero() {
+		c.wakes = time.Time{}
+	}
+}
+
+// SetDeadline sets the socket's, at once.
+func (c *clientConn) SetDeadline(t time.Time) error {
+	c.forgetReads()
+	c.writesBy.Store(0)
+	return c.Conn.SetDeadline(t)
+}
+
+// SetWriteDeadline sets the socket's; the next write has its own.
+func (c *clientConn) SetWriteDeadline(t time.Time) error {
+	c.writesBy.Store(0)
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // Read reads from the client. If the next request is long in coming it reports
@@ -108,6 +159,11 @@ func (c *clientConn) Read(b []byte) (int, error) {
 	if c.pending && len(b) > 0 {
 		c.pending = false
 		return copy(b, c.first[:]), nil
+	}
+	if c.due {
+		if err := c.setReadDeadline(c.later); err != nil {
+			return 0, err
+		}
 	}
 	n, err := c.Conn.Read(b)
 	if n == 0 && c.idle && isTimeout(err) && time.Now().Before(c.deadline) {
@@ -120,7 +176,7 @@ func (c *clientConn) Read(b []byte) (int, error) {
 // awaitRequest waits, parked, for the first byte of the next request. It returns
 // false if none came.
 func (c *clientConn) awaitRequest() bool {
-	if c.Conn.SetReadDeadline(c.deadline) != nil {
+	if c.setReadDeadline(c.deadline) != nil {
 		return false
 	}
 	n, err := c.Conn.Read(c.first[:])
@@ -133,10 +189,16 @@ func isTimeout(err error) bool {
 	return errors.As(err, &netErr) && netErr.Timeout()
 }
 
-// Write writes within write_timeout_ms.
+// Write writes within write_timeout_ms, or an eighth more: the deadline is set that
+// much too late, and serves all writes until it is no longer so.
 func (c *clientConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.from.writeTimeout)); err != nil {
-		return 0, err
+	now, timeout := time.Now(), c.from.writeTimeout
+	if c.writesBy.Load() < now.Add(timeout).UnixNano() {
+		by := now.Add(timeout + timeout/8)
+		if err := c.Conn.SetWriteDeadline(by); err != nil {
+			return 0, err
+		}
+		c.writesBy.Store(by.UnixNano())
 	}
 	return c.Conn.Write(b)
 }
@@ -166,14 +228,14 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// waitFor says that the client waits for x from now on; nil ends it. x is not
+// waitFor says that the client has waited for x since then; nil ends it. x is not
 // touched any more once waitFor(nil) has returned.
-func (c *clientConn) waitFor(x *proxy.Exchange) {
+func (c *clientConn) waitFor(x *proxy.Exchange, since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting = x
 	if x != nil {
-		c.look, c.pause = time.Now().Add(lookFirst), lookFirst
+		c.look, c.pause = since.Add(lookFirst), lookFirst
 	}
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,9 +50,7 @@ func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, prefligh
 	if !c.enabled() {
 		return
 	}
-	for _, name := range upstreamCORS() {
-		h.Del(name)
-	}
+	dropCORS(h)
 	if preflight {
 		h.Add("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 	} else if !c.any {
@@ -92,11 +91,28 @@ func (c *cors) applyPreflight(h *fasthttp.ResponseHeader) {
 	h.Set("Access-Control-Max-Age", c.maxAge)
 }
 
-// upstreamCORS are the headers that two answerers must not both set.
-func upstreamCORS() []string {
-	return []string{
-		"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
-		"Access-Control-Allow-Headers", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
-		"Access-Control-Allow-Private-Network",
+// dropCORS removes what the upstream said of CORS: two answerers must not both do.
+// Most upstreams say nothing, so the names are looked for once, not each alone.
+func dropCORS(h *fasthttp.ResponseHeader) {
+	var stack [8]string
+	names := stack[:0]
+	for name := range h.All() {
+		if isCORS(name) {
+			names = append(names, string(name))
+		}
 	}
+	for _, name := range names {
+		h.Del(name)
+	}
+}
+
+func isCORS(name []byte) bool {
+	if !bytes.HasPrefix(name, []byte("Access-Control-")) {
+		return false
+	}
+	switch string(name[len("Access-Control-"):]) {
+	case "Allow-Origin", "Allow-Credentials", "Allow-Methods", "Allow-Headers", "Expose-Headers", "Max-Age", "Allow-Private-Network":
+		return true
+	}
+	return false
 }

@@ -101,11 +101,11 @@ func setLimitHeaders(h *fasthttp.ResponseHeader, d *limiter.Decision) {
 	if d.Remaining == 0 {
 		reset = wholeSeconds(d.RetryAfter)
 	}
-	setQuota(h, "RateLimit-Policy", d.Limit.Scope, quota{'q', int64(d.Limit.Burst), 'w', window})
-	setQuota(h, "RateLimit", d.Limit.Scope, quota{'r', int64(d.Remaining), 't', reset})
-	setNumber(h, "X-RateLimit-Limit", int64(d.Limit.Burst))
-	setNumber(h, "X-RateLimit-Remaining", int64(d.Remaining))
-	setNumber(h, "X-RateLimit-Reset", reset)
+	setQuota(h, "Ratelimit-Policy", d.Limit.Scope, quota{'q', int64(d.Limit.Burst), 'w', window})
+	setQuota(h, "Ratelimit", d.Limit.Scope, quota{'r', int64(d.Remaining), 't', reset})
+	setNumber(h, "X-Ratelimit-Limit", int64(d.Limit.Burst))
+	setNumber(h, "X-Ratelimit-Remaining", int64(d.Remaining))
+	setNumber(h, "X-Ratelimit-Reset", reset)
 }
 
 // fillSeconds is how long an empty bucket takes to fill. The product of a day and
@@ -122,19 +122,20 @@ type quota struct {
 	left   int64
 }
 
-// setQuota writes "scope";q=1;w=2. This and setNumber allocate nothing: every
-// answer has them.
+// setQuota writes "scope";q=1;w=2. This and setNumber allocate nothing, and their
+// names are spelled as fasthttp normalises them, which saves that: every answer has
+// them.
 func setQuota(h *fasthttp.ResponseHeader, name, scope string, q quota) {
 	var buffer [96]byte
 	b := append(append(append(buffer[:0], '"'), scope...), '"')
 	b = strconv.AppendInt(append(b, ';', q.amount, '='), q.tokens, 10)
 	b = strconv.AppendInt(append(b, ';', q.time, '='), q.left, 10)
-	h.SetBytesV(name, b)
+	h.SetCanonical([]byte(name), b)
 }
 
 func setNumber(h *fasthttp.ResponseHeader, name string, n int64) {
 	var buffer [20]byte
-	h.SetBytesV(name, strconv.AppendInt(buffer[:0], n, 10))
+	h.SetCanonical([]byte(name), strconv.AppendInt(buffer[:0], n, 10))
 }
 
 // seconds is wholeSeconds as text.

@@ -232,7 +232,7 @@ func (n *Node) observeWith(cfg *config.Config, out io.Writer) error {
 	lines := telemetry.NewLogWriter(out, accessQueue, n.registry)
 	n.teardown.push("log", lines.Close)
 	n.logger = telemetry.NewLogger(lines.Events(), cfg.Log).With().Str("node", n.name).Logger()
-	n.access = telemetry.NewAccessLog(lines, cfg.Log, n.now)
+	n.access = telemetry.NewAccessLog(lines, cfg.Log)
 	n.requests = telemetry.NewRequests(n.registry)
 	telemetry.BuildInfo(n.registry, n.version, runtime.Version())
 	tracing, err := telemetry.NewTracing(cfg.Otel, n.logger, n.registry)

@@ -42,6 +42,7 @@ func (n *Node) tuneServer() {
 	fasthttp.SetBodySizePoolLimit(pooledBody, pooledBody)
 	server := n.app.Server()
 	server.CloseOnShutdown = true
+	server.LazyRequestTime = true // each exchange has its own
 	server.ErrorHandler = n.refuse
 	server.ConnState = func(conn net.Conn, s fasthttp.ConnState) { clientOf(conn).state(s) }
 	n.data.resume = func(conn net.Conn) { _ = server.ServeConn(conn) } // it answers what fails

@@ -14,6 +14,9 @@ const glance = 200 * time.Millisecond
 // errAnswered ends the writing of a body: the answer is there before its end.
 var errAnswered = errors.New("answered before the request was complete")
 
+// errNotIdle says that a connection cannot be used again. Nothing was written.
+var errNotIdle = errors.New("closed, or not silent, between two requests")
+
 // conn is a pooled connection that knows whether it served a request before and
 // whether anything of the present one was written. One goroutine at a time.
 type conn struct {
@@ -25,12 +28,25 @@ type conn struct {
 	secure bool
 	served bool
 	wrote  bool
+	// asks says that the first write of a request looks whether the connection is
+	// idle, and last that what is written next is the end of the request.
+	asks, last bool
+	question   question
+	step       func(fd uintptr) bool
 	// pace, if not 0, bounds every single read and write instead of the
 	// deadline of the request: it is how a body of any length passes.
 	pace time.Duration
 	// dirty says that more came than the response, or less went than the
 	// request: whatever comes next must not be taken for the next answer.
 	dirty bool
+}
+
+// question is the beginning of a request on its way.
+type question struct {
+	text    []byte
+	sent    int
+	put     bool
+	failure error
 }
 
 func newConn(c, socket net.Conn) *conn {
@@ -68,9 +84,16 @@ func (c *conn) holdsMore(deadline time.Time) bool {
 // Write remembers that something was sent. A TLS record that was written in part
 // counts as not sent: the other side cannot use it.
 func (c *conn) Write(b []byte) (int, error) {
-	if c.pace > 0 {
+	switch {
+	case c.pace > 0:
 		return c.writePaced(b)
+	case c.asks && !c.wrote:
+		return c.ask(b)
 	}
+	return c.send(b)
+}
+
+func (c *conn) send(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	if n > 0 {
 		c.wrote = true

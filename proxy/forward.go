@@ -39,7 +39,8 @@ func (u *Upstream) Name() string { return u.members[0].target.name }
 // for longer than idle_timeout_ms. Apart from Abort the exchange must not be
 // used by others before Forward returns.
 func (u *Upstream) Forward(ctx context.Context, x *Exchange) (Result, error) {
-	f := forwarding{Upstream: u, ctx: ctx, x: x, deadline: u.deadline(ctx, x)}
+	f := forwarding{Upstream: u, ctx: ctx, x: x, began: time.Now()}
+	f.deadline = u.deadline(ctx, x, f.began)
 	f.repeatable = u.isRepeatable(x.Request.Header.Method()) && !x.Request.IsBodyStream()
 	if u.config.Balance == balanceHash {
 		f.key = u.hashKey(x)
@@ -57,8 +58,8 @@ func (u *Upstream) Forward(ctx context.Context, x *Exchange) (Result, error) {
 	return f.result, nil
 }
 
-func (u *Upstream) deadline(ctx context.Context, x *Exchange) time.Time {
-	deadline := time.Now().Add(u.timeout)
+func (u *Upstream) deadline(ctx context.Context, x *Exchange, now time.Time) time.Time {
+	deadline := now.Add(u.timeout)
 	if !x.Deadline.IsZero() && x.Deadline.Before(deadline) {
 		deadline = x.Deadline
 	}
@@ -73,6 +74,7 @@ type forwarding struct {
 	*Upstream
 	ctx        context.Context
 	x          *Exchange
+	began      time.Time
 	deadline   time.Time
 	repeatable bool
 	key        uint64 // of balance: hash
@@ -103,7 +105,7 @@ func (f *forwarding) run() error {
 // next picks an endpoint. It picks none, without error, if a try was made before
 // and there is nobody left to try: then that try's outcome stands.
 func (f *forwarding) next() (t ticket, err error) {
-	if time.Until(f.deadline) <= 0 && f.result.Tries == 0 {
+	if f.result.Tries == 0 && !f.began.Before(f.deadline) {
 		return ticket{}, fmt.Errorf("cannot forward to %s: %w before it was tried", f.Name(), ErrTimeout)
 	}
 	f.at = nil
@@ -161,9 +163,11 @@ func (f *forwarding) try(s *slot, t ticket) {
 // that was wrong is that an idle one had been closed.
 func (f *forwarding) visit(s *slot) tripResult {
 	deadline := f.tryDeadline()
-	wait := min(time.Duration(s.target.wait.Load()), time.Until(deadline))
-	if err := s.gate.enter(f.ctx, wait); err != nil {
-		return tripResult{outcome: busy, err: err}
+	if !s.gate.tryEnter() {
+		wait := min(time.Duration(s.target.wait.Load()), time.Until(deadline))
+		if err := s.gate.enter(f.ctx, wait); err != nil {
+			return tripResult{outcome: busy, err: err}
+		}
 	}
 	last := tripResult{outcome: aborted}
 	defer func() {

@@ -19,9 +19,7 @@ func (u *Upstream) rewrite(x *Exchange) {
 	h.SetProtocol("HTTP/1.1")
 	h.SetNoDefaultContentType(true)
 	f.set(x)
-	if x.RequestID != "" {
-		setHeader(h, "X-Request-ID", x.RequestID)
-	}
+	setClean(h, "X-Request-Id", []byte(x.RequestID))
 	for _, id := range x.Headers {
 		setHeader(h, id.Name, id.Value)
 	}
@@ -138,7 +136,7 @@ func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header) {
 		switch {
 		case !isToken(key):
 			odd = append(odd, string(key))
-		case isHopByHop(key), isForwarding(key) && !keepForwarding(x, key), u.isAlias(key, x):
+		case isHopByHop(key), isForwarding(key) && !keepForwarding(x, key), x.isID(key), u.isAlias(key, x):
 			names = append(names, string(key))
 		}
 	}
@@ -234,9 +232,17 @@ func isForwarding(key []byte) bool {
 	return string(key) == "X-Real-Ip" || string(key) == "Forwarded"
 }
 
+// keepForwarding spares what a trusted peer says beyond that which the gateway
+// continues itself.
 func keepForwarding(x *Exchange, key []byte) bool {
-	return x.TrustedPeer && key[0] == 'X' && string(key) != "X-Real-Ip"
+	switch string(key) {
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Real-Ip", "Forwarded":
+		return false
+	}
+	return x.TrustedPeer
 }
+
+func (x *Exchange) isID(key []byte) bool { return x.RequestID != "" && string(key) == "X-Request-Id" }
 
 // isAlias finds names that servers which map both - and _ to _ confuse with one
 // the gateway sets or removes.
@@ -350,11 +356,11 @@ func (f forwarded) set(x *Exchange) {
 		}
 		chain = appendAddr(chain, x.Peer)
 	}
-	setBytes(h, "X-Forwarded-For", chain)
-	setHeader(h, "X-Forwarded-Proto", f.proto)
-	setHeader(h, "X-Forwarded-Host", f.host)
-	setHeader(h, "X-Forwarded-Port", f.port)
-	setBytes(h, "X-Real-IP", appendAddr(stack[:0], x.Client))
+	setClean(h, "X-Forwarded-For", chain)
+	setClean(h, "X-Forwarded-Proto", []byte(f.proto))
+	setClean(h, "X-Forwarded-Host", []byte(f.host))
+	setClean(h, "X-Forwarded-Port", []byte(f.port))
+	setClean(h, "X-Real-Ip", appendAddr(stack[:0], x.Client))
 }
 
 func appendAddr(b []byte, a netip.Addr) []byte {
@@ -364,10 +370,11 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	return a.Unmap().WithZone("").AppendTo(b)
 }
 
-// setBytes sets a value that need not outlive the call; an empty one is left out.
-func setBytes(h *fasthttp.RequestHeader, name string, value []byte) {
-	h.Del(name)
+// setClean sets a field that cleanRequest has dropped, whose name is spelled as
+// fasthttp normalises it, which saves that work; an empty value is left out. The
+// value need not outlive the call.
+func setClean(h *fasthttp.RequestHeader, name string, value []byte) {
 	if len(value) > 0 {
-		h.SetBytesV(name, value)
+		h.SetCanonical([]byte(name), value)
 	}
 }

@@ -61,16 +61,17 @@ func (f *forwarding) othersLeft() bool { return len(f.among.slots) > f.result.Tr
 // tryDeadline splits the time that is left: a try that could be made elsewhere
 // gets half of it, so that one silent endpoint does not use up all.
 func (f *forwarding) tryDeadline() time.Time {
-	left := time.Until(f.deadline)
-	switch {
-	case f.config.Retry.TryTimeoutMS > 0:
-		left = min(left, time.Duration(f.config.Retry.TryTimeoutMS)*time.Millisecond)
-	case f.repeatable && f.result.Tries <= f.config.Retry.Attempts && f.othersLeft():
-		left /= 2
-	default:
+	most := time.Duration(f.config.Retry.TryTimeoutMS) * time.Millisecond
+	elsewhere := f.repeatable && f.result.Tries <= f.config.Retry.Attempts && f.othersLeft()
+	if most == 0 && !elsewhere {
 		return f.deadline
 	}
-	return time.Now().Add(left)
+	now := time.Now()
+	left := f.deadline.Sub(now)
+	if most > 0 {
+		return now.Add(min(left, most))
+	}
+	return now.Add(left / 2)
 }
 
 // pause is a random part of an exponentially growing time, or what Retry-After

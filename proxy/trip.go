@@ -84,6 +84,7 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 			return notConnected(err, deadline)
 		}
 		c := pooled.Conn().(*conn)
+		c.asks = !c.secure && !x.Request.IsBodyStream()
 		if !c.ready(deadline) {
 			e.client.CloseConn(pooled)
 			// Reuse is last in, first out: what is left has been idle longer.
@@ -107,25 +108,34 @@ func (e *endpoint) roundTrip(x *Exchange, deadline time.Time) tripResult {
 			})
 			return result
 		}
-		c.dirty = c.dirty || reader.Buffered() > 0
-		e.client.ReleaseReader(reader)
-		if x.detach() && result.endsWell(c, x) {
+		if e.finish(c, reader, x, result) {
 			e.client.ReleaseConn(pooled)
-		} else {
-			e.client.CloseConn(pooled)
+			return result
 		}
-		return result
+		e.client.CloseConn(pooled)
+		if !errors.Is(result.err, errNotIdle) {
+			return result
+		}
+		e.client.CloseIdleConnections()
 	}
 	return tripResult{outcome: timedOut, err: fasthttp.ErrTimeout}
 }
 
 // ready prepares a connection for a request. It returns false if it served others
-// before and has gone since, or said more, as far as is seen. That is a system
-// call, which a request that may be sent again is not spared: what the upstream
-// said unasked would be taken for the answer.
+// before and has gone since, or said more, as far as is seen. A request that may
+// be sent again is not spared the look: what the upstream said unasked would be
+// taken for the answer. One that asks looks as it is written.
 func (c *conn) ready(deadline time.Time) bool {
 	err := c.SetDeadline(deadline)
-	return !c.served || err == nil && c.alive() && !c.holdsMore(deadline)
+	return !c.served || err == nil && (c.asks || c.alive() && !c.holdsMore(deadline))
+}
+
+// finish takes leave of a connection that was read to the end of the answer. It
+// returns true if another request can use it.
+func (e *endpoint) finish(c *conn, reader *bufio.Reader, x *Exchange, result tripResult) bool {
+	c.dirty = c.dirty || reader.Buffered() > 0
+	e.client.ReleaseReader(reader)
+	return x.detach() && result.endsWell(c, x)
 }
 
 // endsWell reports whether the connection can serve another request.
@@ -167,7 +177,7 @@ func (e *endpoint) talk(c *conn, reader *bufio.Reader, x *Exchange, deadline tim
 	x.Response.Reset()
 	x.Response.Header.SetNoDefaultContentType(true)
 	x.Response.SkipBody = x.Request.Header.IsHead()
-	c.wrote = false
+	c.wrote, c.last = false, false
 	var err error
 	if x.Request.IsBodyStream() {
 		err = e.upload(c, x, deadline)
@@ -196,6 +206,7 @@ func (e *endpoint) write(c *conn, x *Exchange) error {
 	if err := x.Request.Write(w); err != nil {
 		return err
 	}
+	c.last = true
 	return w.Flush()
 }
 

@@ -38,8 +38,8 @@ func TestAccessLog(t *testing.T) {
 	f := func(level, want string) {
 		t.Helper()
 		var out bytes.Buffer
-		log := NewAccessLog(&out, LogConfig{Level: level}, func() time.Time { return at })
-		log.Line().Str("request_id", "7").Send()
+		log := NewAccessLog(&out, LogConfig{Level: level})
+		log.Line(at).Str("request_id", "7").Send()
 		if out.String() != want {
 			t.Errorf("%s: got %q", level, out.String())
 		}

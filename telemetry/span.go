@@ -53,6 +53,9 @@ func (s Span) AppendTraceID(b []byte) []byte {
 // Sampled reports whether the trace is recorded, here or, with tracing off, by whoever started it.
 func (s Span) Sampled() bool { return s.span.SpanContext().IsSampled() }
 
+// Recorded reports whether the span is recorded here: only then are its steps worth timing.
+func (s Span) Recorded() bool { return s.span.IsRecording() }
+
 // Exemplar returns the trace id if the span is recorded here, so that there is something to find by it; else "".
 func (s Span) Exemplar() string {
 	if !s.span.IsRecording() {

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	cryptorand "crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -135,7 +136,25 @@ func newTrace() trace.SpanContext {
 
 // Inject hands traceparent and, if there is one, tracestate of the span in ctx to set.
 func (t *Tracing) Inject(ctx context.Context, set func(key, value string)) {
-	t.propagator.Inject(ctx, setter(set))
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsValid() {
+		return
+	}
+	set("traceparent", traceparent(sc))
+	if state := sc.TraceState().String(); state != "" {
+		set("tracestate", state)
+	}
+}
+
+// traceparent writes what the propagator would, which every request pays for, at
+// half the cost.
+func traceparent(sc trace.SpanContext) string {
+	id, span := sc.TraceID(), sc.SpanID()
+	text := []byte("00-00000000000000000000000000000000-0000000000000000-00")
+	hex.Encode(text[3:], id[:])
+	hex.Encode(text[36:], span[:])
+	hex.Encode(text[53:], []byte{byte(sc.TraceFlags() & (trace.FlagsSampled | trace.FlagsRandom))})
+	return string(text)
 }
 
 // Close exports the spans that have ended and stops. When ctx ends first, the rest is dropped and counted.

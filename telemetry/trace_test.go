@@ -351,3 +351,12 @@ func BenchmarkStartEnd(b *testing.B) {
 	f("unsampled, parent", c.URL, testParentDropped, 0)
 	f("sampled", c.URL, "", 1)
 }
+
+func BenchmarkInject(b *testing.B) {
+	tracing := newTestTracing(b, "", 0)
+	span := tracing.Start(testParent, "", false)
+	b.ReportAllocs()
+	for b.Loop() {
+		tracing.Inject(span.Context(), func(string, string) {})
+	}
+}

@@ -2,7 +2,7 @@
 // same load (wrk), the same upstream, one core for the proxy, the other for load,
 // upstream and Redis, all of them in turn, several rounds.
 //
-//	go run ./tests/load/peers [-rounds 5] [-seconds 6] [-connections 64] [-write FILE]
+//	go run ./tests/load/peers [-rounds 5] [-seconds 6] [-connections 64] [-write FILE] [-against BINARY]
 //	go run ./tests/load/peers -profile FILE
 //
 // It prints a table and fails if the gateway misses its figures. With -write the
@@ -30,6 +30,7 @@ type options struct {
 	rounds, connections int
 	seconds             int
 	write, profile      string
+	against             string
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 64, "of the load")
 	flag.StringVar(&o.write, "write", "", "file in which the table is replaced")
 	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the gateway; nothing is compared then")
+	flag.StringVar(&o.against, "against", "", "binary of another gateway, measured beside this one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -61,7 +63,7 @@ func run(ctx context.Context, o options) error {
 	if o.profile != "" {
 		return s.profile(ctx, o)
 	}
-	taking, absent, err := s.startPeers(ctx)
+	taking, absent, err := s.startPeers(ctx, o.against)
 	if err != nil {
 		return err
 	}

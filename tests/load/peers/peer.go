@@ -11,7 +11,7 @@ import (
 // peer is one proxy that is measured.
 type peer struct {
 	name   string
-	binary string // on PATH; empty: the gateway, which is built here
+	binary string // on PATH; empty: it is built here
 	// args returns the command that listens on addr and forwards to the upstream.
 	args  func(ctx context.Context, s *set, addr string) ([]string, error)
 	token bool // the load carries one
@@ -23,20 +23,26 @@ type peer struct {
 const (
 	nameNginx = "nginx, bare proxy_pass"
 	nameFull  = "gateway, everything on"
+	nameOther = "the other gateway, everything on"
 )
 
-func peers() []*peer {
-	return []*peer{
+func peers(against string) []*peer {
+	all := []*peer{
 		{name: nameNginx, binary: "nginx", args: nginxProxy},
 		{name: "haproxy, bare", binary: "haproxy", args: haproxy},
-		{name: "gateway, bare", args: gateway(bareConfig)},
+		{name: "fasthttp, bare proxy loop", args: loop},
+		{name: "gateway, bare", args: gateway(bareConfig, "")},
 		full(),
 		{name: "caddy, bare", binary: "caddy", args: caddy},
 		{name: "traefik, bare", binary: "traefik", args: traefik},
 	}
+	if against != "" {
+		all = append(all, &peer{name: nameOther, args: gateway(otherConfig, against), token: true})
+	}
+	return all
 }
 
-func full() *peer { return &peer{name: nameFull, args: gateway(fullConfig), token: true} }
+func full() *peer { return &peer{name: nameFull, args: gateway(fullConfig, ""), token: true} }
 
 func nginxProxy(_ context.Context, s *set, addr string) ([]string, error) {
 	return s.NginxProxy(addr)
@@ -104,13 +110,28 @@ routes:
 `, host, port, admin, s.Redis, s.Upstream)
 }
 
-// gateway also makes a token for the load.
-func gateway(config func(s *set, host, port string) string) func(context.Context, *set, string) ([]string, error) {
+// loop is the floor for what is built on the same library.
+func loop(ctx context.Context, s *set, addr string) ([]string, error) {
+	binary, err := s.Build(ctx, "./tests/load/peers/loop")
+	return []string{binary, addr, s.Upstream}, err
+}
+
+// otherConfig is fullConfig beside a gateway that has the admin port.
+func otherConfig(s *set, host, port string) string {
+	return fullConfig(&set{Stage: s.Stage, admin: ":0"}, host, port)
+}
+
+// gateway also makes a token for the load. Another binary takes the place of the
+// one that is built here.
+func gateway(config func(s *set, host, port string) string, binary string) func(context.Context, *set, string) ([]string, error) {
 	return func(ctx context.Context, s *set, addr string) ([]string, error) {
 		host, port, _ := strings.Cut(addr, ":")
 		command, err := s.Gateway(ctx, "gateway-"+port, config(s, host, port))
 		if err != nil {
 			return nil, err
+		}
+		if binary != "" {
+			command[0] = binary
 		}
 		token, err := stage.Token(ctx, command)
 		if err == nil {

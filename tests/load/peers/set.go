@@ -16,8 +16,8 @@ type set struct {
 }
 
 // startPeers starts every proxy there is and names the absent ones.
-func (s *set) startPeers(ctx context.Context) (taking []*peer, absent []string, err error) {
-	for _, p := range peers() {
+func (s *set) startPeers(ctx context.Context, against string) (taking []*peer, absent []string, err error) {
+	for _, p := range peers(against) {
 		if p.binary != "" {
 			if _, err := exec.LookPath(p.binary); err != nil {
 				absent = append(absent, p.name)

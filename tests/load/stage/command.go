@@ -41,20 +41,28 @@ func (s *Stage) NginxProxy(listen string) ([]string, error) {
 		`location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }`)
 }
 
-// Gateway returns the command of a gateway with this configuration. The binary is
-// built once, as it is shipped.
+// Gateway returns the command of a gateway with this configuration.
 func (s *Stage) Gateway(ctx context.Context, name, config string) ([]string, error) {
-	if s.binary == "" {
-		binary := filepath.Join(s.Dir, "gateway")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", binary, "./cmd/gateway")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("cannot build: %w: %s", err, out)
-		}
-		s.binary = binary
+	binary, err := s.Build(ctx, "./cmd/gateway")
+	if err != nil {
+		return nil, err
 	}
 	path, err := s.Write(name+".yaml", config)
-	return []string{s.binary, "-config", path}, err
+	return []string{binary, "-config", path}, err
+}
+
+// Build makes a command of this module, once, as a release is made.
+func (s *Stage) Build(ctx context.Context, pkg string) (binary string, err error) {
+	binary = filepath.Join(s.Dir, filepath.Base(pkg))
+	if _, err := os.Stat(binary); err == nil {
+		return binary, nil
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", binary, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build: %w: %s", err, out)
+	}
+	return binary, nil
 }
 
 // Token returns a token that the gateway of this command accepts.

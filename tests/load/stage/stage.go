@@ -32,7 +32,6 @@ type Stage struct {
 	Upstream string // host:port; answers 1 KiB from memory
 	Redis    string // host:port
 	redisPID int
-	binary   string
 	running  []*exec.Cmd
 }
 
