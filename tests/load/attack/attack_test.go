@@ -82,6 +82,7 @@ func TestThresholds(t *testing.T) {
 	flood := Thresholds{Errors: 0.01, Admitted: &Admitted{Least: 0.9, Most: 1.1}}
 	f := func(name string, gateway *fake, share float64, l Thresholds, want ...string) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			_, verdicts := play(t, gateway, Target{Share: share}, l)
 			if got := missed(verdicts); !slices.Equal(got, want) {
 				t.Errorf("missed %q, want %q: %+v", got, want, verdicts)
