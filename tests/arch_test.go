@@ -88,12 +88,12 @@ func TestImportStar(t *testing.T) {
 // accuracy harness is its own client, upstream and rival of the gateway, and shares
 // no code with it.
 func TestOneOwnerPerLibrary(t *testing.T) {
-	const judge = module + "/tests/cluster/accuracy"
+	const judge, rig = module + "/tests/cluster/accuracy", module + "/tests/cluster/rig"
 	owners := map[string][]string{
 		"github.com/gofiber/fiber":                                {"node"},
 		"github.com/valyala/fasthttp":                             {"proxy", "node", judge},
 		"github.com/hashicorp/memberlist":                         {"cluster"},
-		"github.com/redis/go-redis":                               {"limiter", judge},
+		"github.com/redis/go-redis":                               {"limiter", judge, rig},
 		"github.com/go-redis/redis_rate":                          {"limiter", judge},
 		"github.com/golang-jwt/jwt":                               {"auth"},
 		"github.com/MicahParks/jwkset":                            {"auth"},
