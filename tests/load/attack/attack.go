@@ -15,7 +15,8 @@ import (
 
 const (
 	answerLimit = 10 * time.Second
-	maxWorkers  = 500 // requests of one target at once
+	maxWorkers  = 500             // requests of one target at once
+	idleLimit   = 2 * time.Second // of a connection: what a stall opened is not kept
 )
 
 // Attack is a scenario about to be played.
@@ -60,7 +61,7 @@ func (a *Attack) shoot(ctx context.Context, t Target) (Tally, error) {
 	}
 	client := &http.Client{
 		Timeout:       answerLimit,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: maxWorkers},
+		Transport:     &http.Transport{MaxIdleConnsPerHost: maxWorkers, IdleConnTimeout: idleLimit},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	defer client.CloseIdleConnections()

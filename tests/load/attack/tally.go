@@ -41,7 +41,7 @@ func (t *Tally) add(r *vegeta.Result) {
 	}
 }
 
-var wholeSeconds = regexp.MustCompile(`^[1-9][0-9]*$`) //nolint:gochecknoglobals // compiled once
+var wholeSeconds = regexp.MustCompile(`^[1-9][0-9]*$`)
 
 // Offered is how many requests left.
 func (t *Tally) Offered() int { return t.Admitted + t.Refused + t.Others }
