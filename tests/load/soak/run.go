@@ -31,7 +31,7 @@ type run struct {
 	rate    float64
 	attack  *attack.Attack
 	tallies []attack.Tally
-	samples [][]sample // of each node
+	nodes   []watched
 
 	reloads, restarts, visits, events, sockets int
 
@@ -62,7 +62,20 @@ func play(tb testing.TB, s *stage, r *run) {
 	if r.attack, err = s.attack(file, r.rate, r.lasts); err != nil {
 		tb.Fatal(err)
 	}
-	p := paceOf(r.lasts)
+	p, began := paceOf(r.lasts), time.Now()
+	r.nodes = make([]watched, len(s.nodes))
+	for i, g := range s.nodes {
+		r.nodes[i].before = take(tb, g, 0)
+	}
+	r.load(tb, s, p)
+	for i, g := range s.nodes {
+		r.nodes[i].rest(tb, g, began)
+	}
+}
+
+// load is the run itself.
+func (r *run) load(tb testing.TB, s *stage, p pace) {
+	tb.Helper()
 	if _, err := rush(r.attack, p.rush).Run(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
@@ -85,7 +98,6 @@ func play(tb testing.TB, s *stage, r *run) {
 // watch samples all nodes and changes their configuration until the load is over.
 func (r *run) watch(tb testing.TB, s *stage, loaded <-chan struct{}) {
 	tb.Helper()
-	r.samples = make([][]sample, len(s.nodes))
 	p, began := paceOf(r.lasts), time.Now()
 	sampling, reloading := time.NewTicker(p.sample), time.NewTicker(p.reload)
 	defer sampling.Stop()
@@ -96,7 +108,7 @@ func (r *run) watch(tb testing.TB, s *stage, loaded <-chan struct{}) {
 			return
 		case <-sampling.C:
 			for i, g := range s.nodes {
-				r.samples[i] = append(r.samples[i], take(tb, g, time.Since(began)))
+				r.nodes[i].samples = append(r.nodes[i].samples, take(tb, g, time.Since(began)))
 			}
 		case <-reloading.C:
 			s.reload()
@@ -104,6 +116,23 @@ func (r *run) watch(tb testing.TB, s *stage, loaded <-chan struct{}) {
 			for _, g := range s.nodes {
 				harness.Eventually(tb, readyLimit, g.Addr+" runs the next configuration", func() bool { return s.running(g) })
 			}
+		}
+	}
+}
+
+const restLimit = time.Minute // for connections of both sides to be given up
+
+// rest waits until the node holds what it did before, or for a minute.
+func (w *watched) rest(tb testing.TB, g *harness.Gateway, began time.Time) {
+	tb.Helper()
+	for since := time.Now(); ; time.Sleep(time.Second) {
+		w.after = take(tb, g, time.Since(began))
+		left := false
+		for n, f := range figures() {
+			left = left || f.rest > 0 && w.after.values[n] > w.before.values[n]+f.rest
+		}
+		if !left || time.Since(since) > restLimit {
+			return
 		}
 	}
 }

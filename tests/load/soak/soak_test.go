@@ -34,9 +34,9 @@ func TestSoak(t *testing.T) {
 	}
 	r := &run{lasts: *duration, rate: *rate}
 	play(t, newStage(t, binary), r)
-	for _, samples := range r.samples {
-		if len(samples) < 5 {
-			t.Fatalf("%d samples of a node, want at least 5", len(samples))
+	for _, w := range r.nodes {
+		if len(w.samples) < 5 {
+			t.Fatalf("%d samples of a node, want at least 5", len(w.samples))
 		}
 	}
 	if r.reloads == 0 || r.restarts == 0 || r.sockets == 0 {
