@@ -179,7 +179,7 @@ func TestBinaryLinksNoTestCode(t *testing.T) {
 	if !slices.Contains(linked, module+"/node") {
 		t.Fatal("cmd/gateway does not link node")
 	}
-	for _, unwanted := range []string{"google.golang.org/grpc", "github.com/alicebob/miniredis/v2", "github.com/getkin/kin-openapi/openapi3", "github.com/creack/pty", module + "/tests/echo"} {
+	for _, unwanted := range []string{"google.golang.org/grpc", "github.com/alicebob/miniredis/v2", "github.com/getkin/kin-openapi/openapi3", "github.com/creack/pty", "github.com/tsenart/vegeta/v12/lib", module + "/tests/echo"} {
 		if slices.Contains(linked, unwanted) {
 			t.Errorf("cmd/gateway links %s", unwanted)
 		}
