@@ -137,9 +137,26 @@ down: ## stop the full stack and delete its data
 	$(COMPOSE) down -v --remove-orphans
 
 .PHONY: load
-load: ## k6 run tests/load.js against GATEWAY (Node.js stands in where k6 is not installed)
-	@if command -v k6 >/dev/null; then GATEWAY=$(GATEWAY) k6 run tests/load.js; \
-	else echo 'k6 is not installed: running its stand-in'; GATEWAY=$(GATEWAY) node tests/load/k6stub.mjs tests/load.js; fi
+load: ## 70 % of every limit, offered to GATEWAY; nobody may be refused (k6, or else go run ./tests/load)
+	@$(call play,steady,k6 run tests/load.js)
+
+.PHONY: load-cluster
+load-cluster: ## three times the limits, offered to GATEWAY; no more than they say may pass
+	@$(call play,flood,k6 run tests/load/cluster.js)
+
+.PHONY: load-throughput
+load-throughput: ## as fast as GATEWAY answers; it runs tests/load/unlimited.yaml
+	@$(call play,throughput,PROFILE=throughput k6 run tests/load.js)
+
+# SCENARIO, K6: by k6 where it is installed, else by the program that plays the same scenarios.
+play = if command -v k6 >/dev/null; then export GATEWAY=$(GATEWAY); $(2); else go run ./tests/load -scenario $(1) -target $(GATEWAY); fi
+
+DURATION ?= 30m
+RATE     ?= 600
+
+.PHONY: soak
+soak: ## three nodes under load for DURATION=30m, RATE=600/s, with a day's faults; memory, goroutines, descriptors into docs/soak.md
+	go test ./tests/load/soak -count=1 -timeout 0 -run '^TestSoak$$' -args -duration $(DURATION) -rate $(RATE) -write $(CURDIR)/docs/soak.md
 
 .PHONY: clean
 clean: ## delete what the commands above made

@@ -88,12 +88,13 @@ func TestImportStar(t *testing.T) {
 // accuracy harness is its own client, upstream and rival of the gateway, and shares
 // no code with it; the floor is what a library alone costs.
 func TestOneOwnerPerLibrary(t *testing.T) {
-	const judge, floor = module + "/tests/cluster/accuracy", module + "/tests/load/peers/loop"
+	const judge, rig = module + "/tests/cluster/accuracy", module + "/tests/cluster/rig"
+	const floor = module + "/tests/load/peers/loop"
 	owners := map[string][]string{
 		"github.com/gofiber/fiber":                                {"node"},
 		"github.com/valyala/fasthttp":                             {"proxy", "node", judge, floor},
 		"github.com/hashicorp/memberlist":                         {"cluster"},
-		"github.com/redis/go-redis":                               {"limiter", judge},
+		"github.com/redis/go-redis":                               {"limiter", judge, rig},
 		"github.com/go-redis/redis_rate":                          {"limiter", judge},
 		"github.com/golang-jwt/jwt":                               {"auth"},
 		"github.com/MicahParks/jwkset":                            {"auth"},
@@ -179,7 +180,7 @@ func TestBinaryLinksNoTestCode(t *testing.T) {
 	if !slices.Contains(linked, module+"/node") {
 		t.Fatal("cmd/gateway does not link node")
 	}
-	for _, unwanted := range []string{"google.golang.org/grpc", "github.com/alicebob/miniredis/v2", "github.com/getkin/kin-openapi/openapi3", "github.com/creack/pty", module + "/tests/echo"} {
+	for _, unwanted := range []string{"google.golang.org/grpc", "github.com/alicebob/miniredis/v2", "github.com/getkin/kin-openapi/openapi3", "github.com/creack/pty", "github.com/tsenart/vegeta/v12/lib", module + "/tests/echo"} {
 		if slices.Contains(linked, unwanted) {
 			t.Errorf("cmd/gateway links %s", unwanted)
 		}

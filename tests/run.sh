@@ -26,7 +26,7 @@ not_run() { missing+=("$1"); }
 
 lacking() { # tests of unit packages that need a tool which is not here, as a pattern
   local tests=()
-  have_redis || tests+=(TestAccuracy)
+  have_redis || tests+=(TestAccuracy TestSoak)
   have_curl || tests+=(TestWalks)
   (IFS='|'; echo "${tests[*]}")
 }
@@ -51,7 +51,7 @@ unit() {
   mapfile -t packages < <(unit_packages)
   skip=$(lacking)
   [[ -z $skip ]] || without=(-skip "^($skip)\$")
-  have_redis || not_run 'accuracy (no redis-server)'
+  have_redis || not_run 'accuracy and soak (no redis-server)'
   have_curl || not_run 'walks of the documentation (no curl 7.84 or newer)'
   if have_cc; then
     try env CGO_ENABLED=1 go test -race -timeout 10m "${without[@]}" "${packages[@]}"

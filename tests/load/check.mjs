@@ -46,6 +46,7 @@ function gateway({ failEvery, status = 200, delay = 0, limit, retryAfter = '1' }
 
 const limits = { USER_RPS: '20', USER_BURST: '30', IP_RPS: '40', IP_BURST: '50' };
 const load = { script: '../load.js', env: { DURATION: '2s', SHARE: '0.1', P99_MS: '60000' } };
+const throughput = { script: '../load.js', env: { ...load.env, PROFILE: 'throughput' } };
 const cluster = { script: 'cluster.js', env: { SECONDS: '3', ...limits } };
 
 // what a case says, the script, the gateway's behaviour, the exit code wanted, more environment
@@ -56,6 +57,10 @@ const cases = [
   ['load fails when refused', load, { status: 429 }, 99],
   ['load fails on a slow answer', load, { delay: 60 }, 99, { P99_MS: '20' }],
   ['load fails with a wrong secret', load, {}, 99, { JWT_SECRET: 'another' }],
+  ['throughput passes when all is well', throughput, {}, 0],
+  ['throughput fails on 2 % of errors', throughput, { failEvery: 50 }, 99],
+  ['throughput fails on a slow answer', throughput, { delay: 60 }, 99, { P99_MS: '20' }],
+  ['an unknown profile is refused', load, {}, 107, { PROFILE: 'fast' }],
   ['cluster passes when the limit is the limit', cluster, { limit: 1 }, 0],
   ['cluster fails when nothing limits', cluster, {}, 99],
   ['cluster fails when each node limits alone', cluster, { limit: 3 }, 99],

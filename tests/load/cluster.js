@@ -1,5 +1,6 @@
-// A limit is the limit, whatever node a request lands on: three times each limit, offered to a
-// cluster through its front, admits the burst and the rate, no more and hardly less.
+// A limit is the limit, whatever node a request lands on: the scenario "flood" of scenarios.json,
+// three times each limit, offered to a cluster through its front, admits the burst and the rate, no
+// more and hardly less.
 //
 //   docker compose up --build --scale gateway=3
 //   k6 run tests/load/cluster.js
@@ -13,25 +14,32 @@ import { Counter } from 'k6/metrics';
 import { check, sleep } from 'k6';
 import { token } from './token.js';
 
+const file = JSON.parse(open('./scenarios.json'));
+const flooding = file.scenarios.flood;
 const gateway = __ENV.GATEWAY || 'http://127.0.0.1:8080';
-const seconds = Number(__ENV.SECONDS || 20);
-const limits = {
-  user: { rps: Number(__ENV.USER_RPS || 100), burst: Number(__ENV.USER_BURST || 150) },
-  ip: { rps: Number(__ENV.IP_RPS || 200), burst: Number(__ENV.IP_BURST || 250) },
-};
+const seconds = Number(__ENV.SECONDS || flooding.seconds);
+
+const limit = (name, { rps, burst }) => ({
+  rps: Number(__ENV[`${name}_RPS`] || rps),
+  burst: Number(__ENV[`${name}_BURST`] || burst),
+});
+const limits = { user: limit('USER', file.limits.user), ip: limit('IP', file.limits.ip) };
+const target = Object.fromEntries(flooding.targets.map((it) => [it.name, it]));
+const rate = ({ limit: name, share }) => share * limits[name].rps;
 
 const admitted = new Counter('admitted');
 
 // Tokens are drawn ahead of demand, hence a little over; those left with a node at the end, a little less.
 const bounds = ({ rps, burst }) => {
   const allowed = burst + rps * seconds;
-  return [`count<=${Math.ceil(allowed * 1.02)}`, `count>=${Math.floor(allowed * 0.95)}`];
+  const { least, most } = flooding.thresholds.admitted;
+  return [`count<=${Math.ceil(allowed * most)}`, `count>=${Math.floor(allowed * least)}`];
 };
 
-const flood = (scope) => ({
+const flood = (it) => ({
   executor: 'constant-arrival-rate',
-  exec: scope,
-  rate: 3 * limits[scope].rps,
+  exec: it.name,
+  rate: rate(it),
   timeUnit: '1s',
   duration: `${seconds}s`,
   preAllocatedVUs: 50,
@@ -40,14 +48,14 @@ const flood = (scope) => ({
 });
 
 export const options = {
-  scenarios: { user: flood('user'), ip: flood('ip') },
+  scenarios: { user: flood(target.user), ip: flood(target.ip) },
   thresholds: {
     'admitted{scope:user}': bounds(limits.user),
     'admitted{scope:ip}': bounds(limits.ip),
-    http_req_failed: ['rate<0.01'],
+    http_req_failed: [`rate<${flooding.thresholds.errors}`],
     checks: ['rate==1'],
     // Demand that was not offered proves nothing: a sign of a load generator too slow.
-    dropped_iterations: [`count<${Math.ceil(0.1 * seconds * 3 * (limits.user.rps + limits.ip.rps))}`],
+    dropped_iterations: [`count<${Math.ceil((1 - flooding.thresholds.offered) * seconds * (rate(target.user) + rate(target.ip)))}`],
   },
 };
 
@@ -59,8 +67,8 @@ export function setup() {
   return { token: token(`cluster-${Date.now()}`) };
 }
 
-async function ask(scope, path, headers) {
-  const answer = await http.asyncRequest('GET', `${gateway}${path}`, null, {
+async function ask({ name: scope, method, path }, headers) {
+  const answer = await http.asyncRequest(method, `${gateway}${path}`, null, {
     headers,
     tags: { name: path, scope },
     redirects: 0,
@@ -73,9 +81,9 @@ async function ask(scope, path, headers) {
 }
 
 export async function user(data) {
-  await ask('user', '/api/users/1', { Authorization: `Bearer ${data.token}` });
+  await ask(target.user, { Authorization: `Bearer ${data.token}` });
 }
 
 export async function ip() {
-  await ask('ip', '/api/public/items', {});
+  await ask(target.ip, {});
 }

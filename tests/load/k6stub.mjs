@@ -1,6 +1,7 @@
 // A stand-in for k6 on Node.js: it runs the load scripts where k6 is not installed, and lets
-// check.mjs test them. Only what the scripts use is here: constant-arrival-rate scenarios, setup,
-// asyncRequest, thresholds. Anything else is an error, not a silent difference.
+// check.mjs test them. Only what the scripts use is here: scenarios of constant-arrival-rate and
+// constant-vus, open, setup, asyncRequest, thresholds. Anything else is an error, not a silent
+// difference.
 //
 //   node tests/load/k6stub.mjs SCRIPT     exit code 0: passed, 99: a threshold was crossed, as k6
 //
@@ -8,6 +9,7 @@
 // on resolve to it with a query), and the loader hooks that make that so.
 import nodeHTTP from 'node:http';
 import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { register } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -144,8 +146,19 @@ const milliseconds = (text) => {
   return Number(number) * { ms: 1, s: 1000, m: 60_000 }[unit];
 };
 
+async function users(name, plan, script, data) {
+  const until = performance.now() + milliseconds(plan.duration);
+  let n = 0;
+  const ask = async () => {
+    while (performance.now() < until) {
+      Object.assign(scenario, { name, iterationInTest: n++ });
+      await script[plan.exec](data);
+    }
+  };
+  await Promise.all(Array.from({ length: plan.vus }, ask));
+}
+
 async function arrivals(name, plan, script, data) {
-  if (plan.executor !== 'constant-arrival-rate') throw new Error(`executor ${plan.executor} is not supported`);
   const total = Math.floor((plan.rate * milliseconds(plan.duration)) / milliseconds(plan.timeUnit));
   const interval = milliseconds(plan.timeUnit) / plan.rate;
   const running = new Set();
@@ -164,13 +177,22 @@ async function arrivals(name, plan, script, data) {
   await Promise.all(running);
 }
 
+const executors = { 'constant-arrival-rate': arrivals, 'constant-vus': users };
+
+function execute(name, plan, script, data) {
+  const executor = executors[plan.executor];
+  if (!executor) throw new Error(`executor ${plan.executor} is not supported`);
+  return executor(name, plan, script, data);
+}
+
 async function run(path) {
   globalThis.__ENV = process.env;
+  globalThis.open = (file) => readFileSync(new URL(file, pathToFileURL(path)), 'utf8'); // beside the script
   register(import.meta.url);
   const script = await import(pathToFileURL(path).href);
   const data = JSON.parse(JSON.stringify((await script.setup?.()) ?? null));
   const { scenarios, thresholds } = script.options;
-  await Promise.all(Object.entries(scenarios).map(([name, plan]) => arrivals(name, plan, script, data)));
+  await Promise.all(Object.entries(scenarios).map(([name, plan]) => execute(name, plan, script, data)));
   agent.destroy();
 
   const statuses = {};

@@ -1,4 +1,4 @@
-package accuracy
+package rig
 
 import (
 	"net"
@@ -9,36 +9,36 @@ import (
 
 const nobody = -1
 
-// gossip is the network between the nodes. Every node is reached through a relay
-// of its own, at the address it advertises; cut takes one node out.
+// Gossip is the network between the nodes. Every node is reached through a relay
+// of its own, at the address it advertises; Cut takes one node out.
 //
 // A datagram tells its sender by the port it comes from, a connection does not.
 // So while a node is cut off there are no connections between any nodes. The
 // others do not miss them: they are for full exchanges every half minute and for
 // nodes that a datagram did not reach.
-type gossip struct {
+type Gossip struct {
 	binds []string // where the nodes listen
-	addrs []string // where they are reached
+	Addrs []string // where they are reached
 	cut   atomic.Int32
 }
 
-// newGossip relays ports[i] to binds[i] until the test ends.
-func newGossip(tb testing.TB, binds []string, ports []int) *gossip {
+// NewGossip relays ports[i] to binds[i] until the test ends.
+func NewGossip(tb testing.TB, binds []string, ports []int) *Gossip {
 	tb.Helper()
-	g := &gossip{binds: binds}
+	g := &Gossip{binds: binds}
 	g.cut.Store(nobody)
 	for i, port := range ports {
-		g.addrs = append(g.addrs, loopback(port))
+		g.Addrs = append(g.Addrs, Loopback(port))
 		g.relayUDP(tb, i)
-		newRelay(tb, port, binds[i], func() bool { return g.cut.Load() == nobody })
+		NewRelay(tb, port, binds[i], func() bool { return g.cut.Load() == nobody })
 	}
 	return g
 }
 
 // relayUDP carries datagrams to node i.
-func (g *gossip) relayUDP(tb testing.TB, i int) {
+func (g *Gossip) relayUDP(tb testing.TB, i int) {
 	tb.Helper()
-	conn, err := net.ListenPacket("udp", g.addrs[i])
+	conn, err := net.ListenPacket("udp", g.Addrs[i])
 	if err != nil {
 		tb.Fatalf("cannot listen for a gossip relay: %v", err)
 	}
@@ -65,8 +65,14 @@ func (g *gossip) relayUDP(tb testing.TB, i int) {
 	})
 }
 
+// Cut takes node i out of the network of the others.
+func (g *Gossip) Cut(i int) { g.cut.Store(int32(i)) }
+
+// Heal ends a cut.
+func (g *Gossip) Heal() { g.cut.Store(nobody) }
+
 // lets reports whether a datagram may pass to node i.
-func (g *gossip) lets(from string, i int) bool {
+func (g *Gossip) lets(from string, i int) bool {
 	cut := g.cut.Load()
 	return cut == nobody || int(cut) != i && from != g.binds[cut]
 }

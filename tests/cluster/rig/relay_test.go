@@ -1,4 +1,4 @@
-package accuracy
+package rig
 
 import (
 	"bufio"
@@ -57,34 +57,34 @@ func talk(t *testing.T, addr string, patience time.Duration) (string, error) {
 }
 
 func TestRelayHarms(t *testing.T) {
-	r := newRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
+	r := NewRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
 	f := func(what, want string, failing bool) {
 		t.Helper()
 		patience := 10 * time.Second
 		if failing {
 			patience = 200 * time.Millisecond
 		}
-		got, err := talk(t, r.addr, patience)
+		got, err := talk(t, r.Addr, patience)
 		if got != want || (err != nil) != failing {
 			t.Errorf("%s: got %q, %v; want %q, an error: %t", what, got, err, want, failing)
 		}
 	}
 	f("no fault", "hello\n", false)
-	r.play(faultMidReply, 1)
+	r.Play(CutReplies, 1)
 	f("broken off", "hel", true)
-	r.play(faultHang, 1)
+	r.Play(Swallow, 1)
 	f("hanging", "", true)
-	r.play(faultNone, 0)
+	r.Play(Harmless, 0)
 	f("healed", "hello\n", false)
-	r.refuse()
+	r.Refuse()
 	f("refusing", "", true)
 }
 
 func TestRelayDelays(t *testing.T) {
-	r := newRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
-	r.play(faultSlow, 1)
+	r := NewRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
+	r.Play(SlowReplies, 1)
 	start := time.Now()
-	if got, err := talk(t, r.addr, 5*time.Second); got != "hello\n" || err != nil {
+	if got, err := talk(t, r.Addr, 5*time.Second); got != "hello\n" || err != nil {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	if took := time.Since(start); took < replyDelay {
@@ -93,8 +93,8 @@ func TestRelayDelays(t *testing.T) {
 }
 
 func TestRelayBreaksConnectionsThatStand(t *testing.T) {
-	r := newRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
-	c, err := net.Dial("tcp", r.addr)
+	r := NewRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
+	c, err := net.Dial("tcp", r.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestRelayBreaksConnectionsThatStand(t *testing.T) {
 	if got, err := lines.ReadString('\n'); err != nil {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	r.refuse()
+	r.Refuse()
 	if got, err := lines.ReadString('\n'); err == nil {
 		t.Errorf("got %q on a connection that should be broken", got)
 	}
@@ -114,7 +114,7 @@ func TestRelayBreaksConnectionsThatStand(t *testing.T) {
 // connections; the others hear each other's datagrams.
 func TestGossipCutsOneNode(t *testing.T) {
 	ports := harness.Ports(t, 6)
-	binds := addresses(ports[:3])
+	binds := Addresses(ports[:3])
 	var nodes []net.PacketConn
 	for _, addr := range binds {
 		c, err := net.ListenPacket("udp", addr)
@@ -124,12 +124,12 @@ func TestGossipCutsOneNode(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		nodes = append(nodes, c)
 	}
-	g := newGossip(t, binds, ports[3:])
+	g := NewGossip(t, binds, ports[3:])
 	// hear sends from every node to node i and returns which senders it hears: it
 	// is patient until n have come, and then waits a little for one too many.
 	hear := func(i, n int) []byte {
 		t.Helper()
-		to, err := net.ResolveUDPAddr("udp", g.addrs[i])
+		to, err := net.ResolveUDPAddr("udp", g.Addrs[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,13 +159,13 @@ func TestGossipCutsOneNode(t *testing.T) {
 		}
 	}
 	f(0, 0, 1, 2)
-	g.cut.Store(2)
+	g.Cut(2)
 	f(0, 0, 1)
 	f(1, 0, 1)
 	f(2)
-	if _, err := talk(t, g.addrs[0], time.Second); err == nil {
+	if _, err := talk(t, g.Addrs[0], time.Second); err == nil {
 		t.Error("a connection passes while a node is cut off")
 	}
-	g.cut.Store(nobody)
+	g.Heal()
 	f(2, 0, 1, 2)
 }
