@@ -53,6 +53,7 @@ type clientConn struct {
 	due      bool         // later is
 	later    time.Time    // for the rest of a request, set when a read needs it
 	writesBy atomic.Int64 // the socket's, in Unix nanoseconds; 0: set by others
+	heard    bool         // the client has sent something, ever
 	parked   atomic.Bool  // Close parks the connection instead
 	first    [1]byte      // of the next request, read while parked
 	pending  bool         // first holds it
@@ -166,9 +167,15 @@ func (c *clientConn) Read(b []byte) (int, error) {
 		}
 	}
 	n, err := c.Conn.Read(b)
-	if n == 0 && c.idle && isTimeout(err) && time.Now().Before(c.deadline) {
+	switch {
+	case n > 0:
+		c.heard = true
+	case !isTimeout(err):
+	case c.idle && time.Now().Before(c.deadline):
 		c.parked.Store(true)
 		return 0, io.EOF
+	case !c.heard:
+		return 0, io.EOF // opened ahead of need: a 408 would be taken for the answer to what comes just now
 	}
 	return n, err
 }

@@ -259,6 +259,17 @@ func TestSlowHeaderIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// Browsers and pools open connections ahead of need. To one that is never used
+// nothing is said: its client would take a 408 for the answer to the request that it
+// sends just then.
+func TestSilentConnectionIsClosedInSilence(t *testing.T) {
+	n := startIn(t.Context(), t, streamRoutes, "drain_delay_ms: 0, read_timeout_ms: 200")
+	_, r := n.dial()
+	if said, err := io.ReadAll(r); err != nil || len(said) > 0 {
+		t.Errorf("got %q, %v, want the end and nothing before it", said, err)
+	}
+}
+
 // Each event is there when it was sent, and the request's deadline is not the
 // stream's.
 func TestEventsPassOneByOne(t *testing.T) {
