@@ -141,8 +141,7 @@ func upstreamFaults() []fault {
 		sick("breaks answers off in the middle", breaksOff, few(untilOpen)),
 		sick("answers rubbish", talksRubbish, few(untilOpen)),
 		sick("half-closes without an answer", halfCloses, few(untilOpen)),
-		// Everything that came in the time of a try is on its way.
-		sick("answers after the timeout", dawdles, few(100+untilOpen)),
+		sick("answers after the timeout", dawdles, few(untilOpen)),
 		{name: "upstream comes and goes every 0.3 s", bound: failing(few(untilOpen)), do: flap},
 	}
 }
@@ -195,8 +194,9 @@ func machineFaults() []fault {
 	return []fault{
 		{name: "collector takes traces and never answers, for 5 s", bound: promised(), lasts: 5 * second, do: hang(true), undo: hang(false)},
 		{
-			// Connections wait in the kernel, and with them who sent them.
-			name: "no file descriptor left for 5 s", bound: but(func(b *bound) { b.stall = 7 * second }), lasts: 5 * second,
+			// Connections wait in the kernel, and with them who sent them. An upstream to which
+			// there is no connection yet cannot be reached.
+			name: "no file descriptor left for 5 s", bound: but(func(b *bound) { b.stall, b.excuse = 7*second, few(untilOpen) }), lasts: 5 * second,
 			do:   func(st *stage) { st.nodes[0].descriptors(1) },
 			undo: func(st *stage) { st.nodes[0].descriptors(4096) },
 		},

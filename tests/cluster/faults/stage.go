@@ -105,7 +105,7 @@ func (st *stage) config(i int, n *node, bind string) string {
 		`admin: {host: "127.0.0.1", port: ` + port(n.admin) + `}`,
 		`jwt: {secret: "` + harness.Secret + `"}`,
 		`redis: ` + redis,
-		`otel: {endpoint: "` + st.collector.addr + `", sample_ratio: 1}`,
+		`otel: {endpoint: "` + st.collector.addr + `", sample_ratio: 0.1}`,
 		fmt.Sprintf(`cluster: {bind: %q, advertise: %q, join: ["%s"], secret_key: "one-key-for-all-nodes"}`, bind, st.gossip.Addrs[i], strings.Join(st.gossip.Addrs[:size], `", "`)),
 		`routes:`,
 		`  - path: "/free/*"`,
