@@ -88,12 +88,15 @@ func TestImportStar(t *testing.T) {
 // accuracy harness is its own client, upstream and rival of the gateway, and shares
 // no code with it.
 func TestOneOwnerPerLibrary(t *testing.T) {
-	const judge = module + "/tests/cluster/accuracy"
+	const (
+		judge   = module + "/tests/cluster/accuracy"
+		harness = module + "/tests/harness" // it asks the redis-server it runs
+	)
 	owners := map[string][]string{
 		"github.com/gofiber/fiber":                                {"node"},
 		"github.com/valyala/fasthttp":                             {"proxy", "node", judge},
 		"github.com/hashicorp/memberlist":                         {"cluster"},
-		"github.com/redis/go-redis":                               {"limiter", judge},
+		"github.com/redis/go-redis":                               {"limiter", judge, harness},
 		"github.com/go-redis/redis_rate":                          {"limiter", judge},
 		"github.com/golang-jwt/jwt":                               {"auth"},
 		"github.com/MicahParks/jwkset":                            {"auth"},

@@ -2,10 +2,8 @@ package accuracy
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,7 +24,7 @@ type stage struct {
 	tb       testing.TB
 	clock    clock
 	upstream *upstream
-	redis    *redisServer
+	redis    *harness.Redis
 	entries  []string // where requests go, one for each node
 	marks    map[string]mark
 	counted  bool // Redis is there all the time, to tell what it did
@@ -34,8 +32,8 @@ type stage struct {
 	binary  harness.Binary
 	configs []string
 	nodes   []*harness.Gateway // none if rivals play
-	relays  []*relay           // between each node and Redis; nil: none
-	gossip  *gossip            // nil: the nodes reach each other directly
+	relays  []*harness.Relay   // between each node and Redis; nil: none
+	gossip  *harness.Gossip    // nil: the nodes reach each other directly
 }
 
 // mark is a moment of a run and what each node's metrics were.
@@ -71,21 +69,21 @@ func newStage(tb testing.TB, binary harness.Binary, s scenario) *stage {
 	c := newClock()
 	st := &stage{tb: tb, clock: c, upstream: newUpstream(tb, c), marks: map[string]mark{}, binary: binary}
 	ports := harness.Ports(tb, 1+4*size)
-	st.redis = newRedisServer(tb, ports[0])
+	st.redis = harness.NewRedis(tb, ports[0])
 	if !s.orphan {
-		st.redis.start()
+		st.redis.Start()
 	}
-	data, binds := ports[1:1+size], addresses(ports[1+size:1+2*size])
-	st.entries = addresses(data)
+	data, binds := ports[1:1+size], harness.Addresses(ports[1+size:1+2*size])
+	st.entries = harness.Addresses(data)
 	if s.rival != nil {
 		startRivals(tb, st, s)
 		return st
 	}
-	redisAt, gossipAt := slices.Repeat([]string{st.redis.addr}, size), binds
+	redisAt, gossipAt := slices.Repeat([]string{st.redis.Addr}, size), binds
 	if s.relayed {
 		redisAt = st.relayRedis(ports[1+2*size : 1+3*size])
-		st.gossip = newGossip(tb, binds, ports[1+3*size:])
-		gossipAt = st.gossip.addrs
+		st.gossip = harness.NewGossip(tb, binds, ports[1+3*size:])
+		gossipAt = st.gossip.Addrs
 	}
 	for i := range size {
 		st.configs = append(st.configs, nodeConfig{
@@ -101,9 +99,9 @@ func newStage(tb testing.TB, binary harness.Binary, s scenario) *stage {
 // relayRedis puts a relay between every node and Redis.
 func (st *stage) relayRedis(ports []int) []string {
 	for _, port := range ports {
-		st.relays = append(st.relays, newRelay(st.tb, port, st.redis.addr, func() bool { return true }))
+		st.relays = append(st.relays, harness.NewRelay(st.tb, port, st.redis.Addr, func() bool { return true }))
 	}
-	return addresses(ports)
+	return harness.Addresses(ports)
 }
 
 // settle waits until every node sees all and, if it is there, Redis.
@@ -131,7 +129,7 @@ func (st *stage) note(name string) {
 		m.nodes = append(m.nodes, g.Metrics())
 	}
 	if st.counted {
-		m.scripts = st.redis.scripts()
+		m.scripts = st.redis.Scripts()
 	}
 	m.at = st.clock.now()
 	st.marks[name] = m
@@ -206,8 +204,8 @@ func missing(tb testing.TB, binary harness.Binary, s scenario) string {
 	tb.Helper()
 	file := tb.TempDir() + "/config.yaml"
 	text := nodeConfig{
-		port: 1, redis: loopback(2), bind: loopback(3), advertise: loopback(3), join: []string{loopback(3)},
-		loads: s.loads, upstream: loopback(4),
+		port: 1, redis: harness.Loopback(2), bind: harness.Loopback(3), advertise: harness.Loopback(3), join: []string{harness.Loopback(3)},
+		loads: s.loads, upstream: harness.Loopback(4),
 	}.yaml()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
@@ -223,14 +221,4 @@ func missing(tb testing.TB, binary harness.Binary, s scenario) string {
 	}
 	tb.Fatalf("the gateway refuses the configuration of %q: %s%s", s.name, r.Stdout, r.Stderr)
 	return ""
-}
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-func addresses(ports []int) []string {
-	var all []string
-	for _, port := range ports {
-		all = append(all, loopback(port))
-	}
-	return all
 }

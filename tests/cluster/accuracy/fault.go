@@ -1,52 +1,63 @@
 package accuracy
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
+)
+
+// What the relays to Redis do.
+const (
+	faultSlow     = harness.Slow
+	faultHang     = harness.Hang
+	faultMidReply = harness.MidReply
+)
 
 // What can happen to a stage. Each is one step of a script.
 
-func kill(st *stage)  { st.redis.kill() }
-func start(st *stage) { st.redis.start() }
-func stop(st *stage)  { st.redis.signal(syscall.SIGSTOP) }
-func cont(st *stage)  { st.redis.signal(syscall.SIGCONT) }
-func flush(st *stage) { st.redis.do("FLUSHALL") }
+func kill(st *stage)  { st.redis.Kill() }
+func start(st *stage) { st.redis.Start() }
+func stop(st *stage)  { st.redis.Signal(syscall.SIGSTOP) }
+func cont(st *stage)  { st.redis.Signal(syscall.SIGCONT) }
+func flush(st *stage) { st.redis.Do("FLUSHALL") }
 
 // evict leaves Redis so little memory that it forgets keys by age, and writes
 // what makes it do so.
 func evict(st *stage) {
-	st.redis.do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-	st.redis.do("CONFIG", "SET", "maxmemory", "8mb")
-	st.redis.fill(16)
+	st.redis.Do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	st.redis.Do("CONFIG", "SET", "maxmemory", "8mb")
+	st.redis.Fill(16)
 }
 
 // exhaust leaves Redis no memory at all: every write is refused.
 func exhaust(st *stage) {
-	st.redis.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
-	st.redis.do("CONFIG", "SET", "maxmemory", "1")
+	st.redis.Do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+	st.redis.Do("CONFIG", "SET", "maxmemory", "1")
 }
 
 // every node's way to Redis.
-func between(f fault, share float64) func(*stage) {
+func between(f harness.Harm, share float64) func(*stage) {
 	return func(st *stage) {
 		for _, r := range st.relays {
-			r.play(f, share)
+			r.Play(f, share)
 		}
 	}
 }
 
 func refuse(st *stage) {
 	for _, r := range st.relays {
-		r.refuse()
+		r.Refuse()
 	}
 }
 
 // cutRedis takes the way to Redis from one node.
 func cutRedis(i int) func(*stage) {
-	return func(st *stage) { st.relays[i].play(faultHang, 1) }
+	return func(st *stage) { st.relays[i].Play(faultHang, 1) }
 }
 
 // cutPeers takes the other nodes from one node.
 func cutPeers(i int) func(*stage) {
-	return func(st *stage) { st.gossip.cut.Store(int32(i)) }
+	return func(st *stage) { st.gossip.Cut.Store(int32(i)) }
 }
 
 func cutBoth(i int) func(*stage) {

@@ -87,7 +87,7 @@ func rateLimit(l limit) redis_rate.Limit {
 
 // sequential asks for three buckets one after the other, and breaks with Redis.
 func sequential(tb testing.TB, st *stage, l limit) decider {
-	limiter := redis_rate.NewLimiter(plainClient(tb, st.redis.addr))
+	limiter := redis_rate.NewLimiter(plainClient(tb, st.redis.Addr))
 	return func(key string) verdict {
 		keys, limits := threeBuckets(l, key)
 		for i := range keys {
@@ -102,7 +102,7 @@ func sequential(tb testing.TB, st *stage, l limit) decider {
 // pipelined asks for three buckets at once, in writes shared by all requests of
 // the moment.
 func pipelined(tb testing.TB, st *stage, l limit) decider {
-	pipe, err := plainClient(tb, st.redis.addr).AutoPipeline()
+	pipe, err := plainClient(tb, st.redis.Addr).AutoPipeline()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func coldShare(tb testing.TB, st *stage, l limit) decider {
 
 // careful asks Redis for one bucket within the budget, or else the fallback.
 func careful(tb testing.TB, st *stage, l limit, fallback func() verdict) decider {
-	limiter := redis_rate.NewLimiter(carefulClient(tb, st.redis.addr))
+	limiter := redis_rate.NewLimiter(carefulClient(tb, st.redis.Addr))
 	return func(string) verdict {
 		ctx, cancel := context.WithTimeout(context.Background(), budget)
 		defer cancel()

@@ -40,7 +40,7 @@ func play(tb testing.TB, binary harness.Binary, s scenario) run {
 	r.noise = w.stop()
 	st.note(markEnd)
 	if st.counted {
-		r.evictions = st.redis.number("stats", "evicted_keys")
+		r.evictions = st.redis.Number("stats", "evicted_keys")
 	}
 	r.clients = st.upstream.admissions(s.loads[0].limit)
 	r.admitted = slices.Concat(r.clients...)

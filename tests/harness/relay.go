@@ -1,4 +1,4 @@
-package accuracy
+package harness
 
 import (
 	"io"
@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// fault is what a relay does to a conversation.
-type fault int
+// Harm is what a relay does to a conversation.
+type Harm int
 
 const (
-	faultNone     fault = iota
-	faultSlow           // a part of the replies comes late
-	faultHang           // what is sent vanishes, connections stand
-	faultMidReply       // a part of the replies breaks off in the middle, with the connection
+	Sound    Harm = iota
+	Slow          // a part of the replies comes late
+	Hang          // what is sent vanishes, connections stand
+	MidReply      // a part of the replies breaks off in the middle, with the connection
 )
 
 const (
@@ -27,14 +27,14 @@ const (
 
 // mischief is a fault and the part of the replies it befalls.
 type mischief struct {
-	fault fault
+	harm  Harm
 	share float64
 }
 
-// relay carries TCP connections to a target, and harms them on request. Safe for
+// Relay carries TCP connections to a target, and harms them on request. Safe for
 // concurrent use.
-type relay struct {
-	addr    string
+type Relay struct {
+	Addr    string
 	target  string
 	allowed func() bool // to connect
 	tb      testing.TB
@@ -46,26 +46,26 @@ type relay struct {
 	conns map[net.Conn]struct{}
 }
 
-// newRelay listens until the test ends.
-func newRelay(tb testing.TB, port int, target string, allowed func() bool) *relay {
+// NewRelay listens until the test ends.
+func NewRelay(tb testing.TB, port int, target string, allowed func() bool) *Relay {
 	tb.Helper()
-	r := &relay{tb: tb, addr: loopback(port), target: target, allowed: allowed, conns: map[net.Conn]struct{}{}}
-	r.play(faultNone, 0)
-	r.open()
+	r := &Relay{tb: tb, Addr: Loopback(port), target: target, allowed: allowed, conns: map[net.Conn]struct{}{}}
+	r.Play(Sound, 0)
+	r.Open()
 	tb.Cleanup(func() {
-		r.refuse()
+		r.Refuse()
 		r.lines.Wait()
 	})
 	return r
 }
 
-// play changes what befalls replies from now on.
-func (r *relay) play(f fault, share float64) { r.now.Store(&mischief{f, share}) }
+// Play changes what befalls replies from now on.
+func (r *Relay) Play(h Harm, share float64) { r.now.Store(&mischief{h, share}) }
 
-// open listens.
-func (r *relay) open() {
+// Open listens.
+func (r *Relay) Open() {
 	r.tb.Helper()
-	ln, err := net.Listen("tcp", r.addr)
+	ln, err := net.Listen("tcp", r.Addr)
 	if err != nil {
 		r.tb.Fatalf("cannot listen for a relay: %v", err)
 	}
@@ -83,8 +83,8 @@ func (r *relay) open() {
 	})
 }
 
-// refuse stops listening and breaks every connection.
-func (r *relay) refuse() {
+// Refuse stops listening and breaks every connection.
+func (r *Relay) Refuse() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ln == nil {
@@ -98,7 +98,7 @@ func (r *relay) refuse() {
 }
 
 // carry joins one client to the target until either end closes.
-func (r *relay) carry(client net.Conn) {
+func (r *Relay) carry(client net.Conn) {
 	defer client.Close()
 	if !r.allowed() {
 		return
@@ -119,7 +119,7 @@ func (r *relay) carry(client net.Conn) {
 }
 
 // keep notes connections that refuse must break; it is false once it has.
-func (r *relay) keep(conns ...net.Conn) bool {
+func (r *Relay) keep(conns ...net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range conns {
@@ -128,7 +128,7 @@ func (r *relay) keep(conns ...net.Conn) bool {
 	return r.ln != nil
 }
 
-func (r *relay) forget(conns ...net.Conn) {
+func (r *Relay) forget(conns ...net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range conns {
@@ -150,23 +150,23 @@ func pass(from, to net.Conn, deliver func([]byte) bool) {
 	}
 }
 
-func (r *relay) ask(server io.Writer, chunk []byte) bool {
-	if r.now.Load().fault == faultHang {
+func (r *Relay) ask(server io.Writer, chunk []byte) bool {
+	if r.now.Load().harm == Hang {
 		return true
 	}
 	_, err := server.Write(chunk)
 	return err == nil
 }
 
-func (r *relay) reply(client io.Writer, chunk []byte) bool {
-	harm := r.now.Load()
-	hit := rand.Float64() < harm.share
+func (r *Relay) reply(client io.Writer, chunk []byte) bool {
+	now := r.now.Load()
+	hit := rand.Float64() < now.share
 	switch {
-	case harm.fault == faultHang:
+	case now.harm == Hang:
 		return true
-	case harm.fault == faultSlow && hit:
+	case now.harm == Slow && hit:
 		time.Sleep(replyDelay)
-	case harm.fault == faultMidReply && hit:
+	case now.harm == MidReply && hit:
 		_, _ = client.Write(chunk[:len(chunk)/2]) // the connection ends either way
 		return false
 	}

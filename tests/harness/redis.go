@@ -1,4 +1,4 @@
-package accuracy
+package harness
 
 import (
 	"context"
@@ -13,15 +13,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
-
-	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 const redisLimit = 10 * time.Second // to start or to answer the harness
 
-// redisServer is a redis-server process that keeps nothing on disk.
-type redisServer struct {
-	addr   string
+// Redis is a redis-server process that keeps nothing on disk.
+type Redis struct {
+	Addr   string
 	tb     testing.TB
 	port   string
 	dir    string
@@ -29,41 +27,41 @@ type redisServer struct {
 	client *redis.Client
 }
 
-// newRedisServer does not start it yet. It is killed when the test ends.
-func newRedisServer(tb testing.TB, port int) *redisServer {
-	r := &redisServer{tb: tb, addr: loopback(port), port: strconv.Itoa(port), dir: tb.TempDir()}
+// NewRedis does not start it yet. It is killed when the test ends.
+func NewRedis(tb testing.TB, port int) *Redis {
+	r := &Redis{tb: tb, Addr: Loopback(port), port: strconv.Itoa(port), dir: tb.TempDir()}
 	r.client = redis.NewClient(&redis.Options{
-		Addr: r.addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 2,
+		Addr: r.Addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 2,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	tb.Cleanup(func() {
 		_ = r.client.Close()
-		r.kill()
+		r.Kill()
 	})
 	return r
 }
 
-// start returns when the server answers.
-func (r *redisServer) start() {
+// Start returns when the server answers.
+func (r *Redis) Start() {
 	r.tb.Helper()
 	r.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", r.port, "--save", "", "--appendonly", "no", "--dir", r.dir)
 	if err := r.cmd.Start(); err != nil {
 		r.tb.Fatalf("cannot start redis-server: %v", err)
 	}
-	harness.Eventually(r.tb, redisLimit, "redis-server answers on "+r.addr, func() bool {
+	Eventually(r.tb, redisLimit, "redis-server answers on "+r.Addr, func() bool {
 		return r.client.Ping(context.Background()).Err() == nil
 	})
 }
 
-func (r *redisServer) signal(sig syscall.Signal) {
+func (r *Redis) Signal(sig syscall.Signal) {
 	r.tb.Helper()
 	if err := r.cmd.Process.Signal(sig); err != nil {
 		r.tb.Fatalf("cannot signal redis-server: %v", err)
 	}
 }
 
-// kill ends the server at once, stopped or not; what it held is gone.
-func (r *redisServer) kill() {
+// Kill ends the server at once, stopped or not; what it held is gone.
+func (r *Redis) Kill() {
 	if r.cmd == nil {
 		return
 	}
@@ -72,8 +70,8 @@ func (r *redisServer) kill() {
 	r.cmd = nil
 }
 
-// info returns a section of INFO.
-func (r *redisServer) info(section string) string {
+// Info returns a section of INFO.
+func (r *Redis) Info(section string) string {
 	r.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), redisLimit)
 	defer cancel()
@@ -84,10 +82,10 @@ func (r *redisServer) info(section string) string {
 	return text
 }
 
-// scripts returns how many scripts the server was sent, by its own count.
-func (r *redisServer) scripts() float64 {
+// Scripts returns how many scripts the server was sent, by its own count.
+func (r *Redis) Scripts() float64 {
 	r.tb.Helper()
-	return scriptCalls(r.info("commandstats"))
+	return scriptCalls(r.Info("commandstats"))
 }
 
 // scriptCalls adds up the calls of all commands that run a script.
@@ -102,10 +100,10 @@ func scriptCalls(stats string) float64 {
 	return sum
 }
 
-// number returns a figure of INFO, 0 if it is not there.
-func (r *redisServer) number(section, name string) float64 {
+// Number returns a figure of INFO, 0 if it is not there.
+func (r *Redis) Number(section, name string) float64 {
 	r.tb.Helper()
-	for line := range strings.Lines(r.info(section)) {
+	for line := range strings.Lines(r.Info(section)) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			n, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			return n
@@ -114,8 +112,8 @@ func (r *redisServer) number(section, name string) float64 {
 	return 0
 }
 
-// do sends one command.
-func (r *redisServer) do(args ...any) {
+// Do sends one command.
+func (r *Redis) Do(args ...any) {
 	r.tb.Helper()
 	if err := r.client.Do(context.Background(), args...).Err(); err != nil {
 		r.tb.Fatalf("cannot %v: %v", args, err)
@@ -128,9 +126,9 @@ const (
 	junkPause = 10 * time.Millisecond
 )
 
-// fill writes megabytes of what nobody needs, at 6 MB a second: what is asked for
+// Fill writes megabytes of what nobody needs, at 6 MB a second: what is asked for
 // meanwhile is never the oldest.
-func (r *redisServer) fill(megabytes int) {
+func (r *Redis) Fill(megabytes int) {
 	r.tb.Helper()
 	junk := strings.Repeat("x", junkSize)
 	for i := range megabytes << 20 / junkSize / junkBatch {

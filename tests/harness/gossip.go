@@ -1,4 +1,4 @@
-package accuracy
+package harness
 
 import (
 	"net"
@@ -7,38 +7,38 @@ import (
 	"testing"
 )
 
-const nobody = -1
+const Nobody = -1
 
-// gossip is the network between the nodes. Every node is reached through a relay
+// Gossip is the network between the nodes. Every node is reached through a relay
 // of its own, at the address it advertises; cut takes one node out.
 //
 // A datagram tells its sender by the port it comes from, a connection does not.
 // So while a node is cut off there are no connections between any nodes. The
 // others do not miss them: they are for full exchanges every half minute and for
 // nodes that a datagram did not reach.
-type gossip struct {
+type Gossip struct {
 	binds []string // where the nodes listen
-	addrs []string // where they are reached
-	cut   atomic.Int32
+	Addrs []string // where they are reached
+	Cut   atomic.Int32
 }
 
-// newGossip relays ports[i] to binds[i] until the test ends.
-func newGossip(tb testing.TB, binds []string, ports []int) *gossip {
+// NewGossip relays ports[i] to binds[i] until the test ends.
+func NewGossip(tb testing.TB, binds []string, ports []int) *Gossip {
 	tb.Helper()
-	g := &gossip{binds: binds}
-	g.cut.Store(nobody)
+	g := &Gossip{binds: binds}
+	g.Cut.Store(Nobody)
 	for i, port := range ports {
-		g.addrs = append(g.addrs, loopback(port))
+		g.Addrs = append(g.Addrs, Loopback(port))
 		g.relayUDP(tb, i)
-		newRelay(tb, port, binds[i], func() bool { return g.cut.Load() == nobody })
+		NewRelay(tb, port, binds[i], func() bool { return g.Cut.Load() == Nobody })
 	}
 	return g
 }
 
 // relayUDP carries datagrams to node i.
-func (g *gossip) relayUDP(tb testing.TB, i int) {
+func (g *Gossip) relayUDP(tb testing.TB, i int) {
 	tb.Helper()
-	conn, err := net.ListenPacket("udp", g.addrs[i])
+	conn, err := net.ListenPacket("udp", g.Addrs[i])
 	if err != nil {
 		tb.Fatalf("cannot listen for a gossip relay: %v", err)
 	}
@@ -66,7 +66,7 @@ func (g *gossip) relayUDP(tb testing.TB, i int) {
 }
 
 // lets reports whether a datagram may pass to node i.
-func (g *gossip) lets(from string, i int) bool {
-	cut := g.cut.Load()
-	return cut == nobody || int(cut) != i && from != g.binds[cut]
+func (g *Gossip) lets(from string, i int) bool {
+	cut := g.Cut.Load()
+	return cut == Nobody || int(cut) != i && from != g.binds[cut]
 }

@@ -1,4 +1,4 @@
-package accuracy
+package harness
 
 import (
 	"bufio"
@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // echoing answers every line with itself until the test ends.
@@ -57,34 +55,34 @@ func talk(t *testing.T, addr string, patience time.Duration) (string, error) {
 }
 
 func TestRelayHarms(t *testing.T) {
-	r := newRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
+	r := NewRelay(t, Ports(t, 1)[0], echoing(t), func() bool { return true })
 	f := func(what, want string, failing bool) {
 		t.Helper()
 		patience := 10 * time.Second
 		if failing {
 			patience = 200 * time.Millisecond
 		}
-		got, err := talk(t, r.addr, patience)
+		got, err := talk(t, r.Addr, patience)
 		if got != want || (err != nil) != failing {
 			t.Errorf("%s: got %q, %v; want %q, an error: %t", what, got, err, want, failing)
 		}
 	}
 	f("no fault", "hello\n", false)
-	r.play(faultMidReply, 1)
+	r.Play(MidReply, 1)
 	f("broken off", "hel", true)
-	r.play(faultHang, 1)
+	r.Play(Hang, 1)
 	f("hanging", "", true)
-	r.play(faultNone, 0)
+	r.Play(Sound, 0)
 	f("healed", "hello\n", false)
-	r.refuse()
+	r.Refuse()
 	f("refusing", "", true)
 }
 
 func TestRelayDelays(t *testing.T) {
-	r := newRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
-	r.play(faultSlow, 1)
+	r := NewRelay(t, Ports(t, 1)[0], echoing(t), func() bool { return true })
+	r.Play(Slow, 1)
 	start := time.Now()
-	if got, err := talk(t, r.addr, 5*time.Second); got != "hello\n" || err != nil {
+	if got, err := talk(t, r.Addr, 5*time.Second); got != "hello\n" || err != nil {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	if took := time.Since(start); took < replyDelay {
@@ -93,8 +91,8 @@ func TestRelayDelays(t *testing.T) {
 }
 
 func TestRelayBreaksConnectionsThatStand(t *testing.T) {
-	r := newRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
-	c, err := net.Dial("tcp", r.addr)
+	r := NewRelay(t, Ports(t, 1)[0], echoing(t), func() bool { return true })
+	c, err := net.Dial("tcp", r.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +102,7 @@ func TestRelayBreaksConnectionsThatStand(t *testing.T) {
 	if got, err := lines.ReadString('\n'); err != nil {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	r.refuse()
+	r.Refuse()
 	if got, err := lines.ReadString('\n'); err == nil {
 		t.Errorf("got %q on a connection that should be broken", got)
 	}
@@ -113,8 +111,8 @@ func TestRelayBreaksConnectionsThatStand(t *testing.T) {
 // A node that is cut off neither hears nor is heard, over datagrams and
 // connections; the others hear each other's datagrams.
 func TestGossipCutsOneNode(t *testing.T) {
-	ports := harness.Ports(t, 6)
-	binds := addresses(ports[:3])
+	ports := Ports(t, 6)
+	binds := Addresses(ports[:3])
 	var nodes []net.PacketConn
 	for _, addr := range binds {
 		c, err := net.ListenPacket("udp", addr)
@@ -124,12 +122,12 @@ func TestGossipCutsOneNode(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		nodes = append(nodes, c)
 	}
-	g := newGossip(t, binds, ports[3:])
+	g := NewGossip(t, binds, ports[3:])
 	// hear sends from every node to node i and returns which senders it hears: it
 	// is patient until n have come, and then waits a little for one too many.
 	hear := func(i, n int) []byte {
 		t.Helper()
-		to, err := net.ResolveUDPAddr("udp", g.addrs[i])
+		to, err := net.ResolveUDPAddr("udp", g.Addrs[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,13 +157,13 @@ func TestGossipCutsOneNode(t *testing.T) {
 		}
 	}
 	f(0, 0, 1, 2)
-	g.cut.Store(2)
+	g.Cut.Store(2)
 	f(0, 0, 1)
 	f(1, 0, 1)
 	f(2)
-	if _, err := talk(t, g.addrs[0], time.Second); err == nil {
+	if _, err := talk(t, g.Addrs[0], time.Second); err == nil {
 		t.Error("a connection passes while a node is cut off")
 	}
-	g.cut.Store(nobody)
+	g.Cut.Store(Nobody)
 	f(2, 0, 1, 2)
 }
