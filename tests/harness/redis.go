@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -23,13 +24,14 @@ type Redis struct {
 	tb     testing.TB
 	port   string
 	dir    string
+	env    []string  // beside the test's
 	cmd    *exec.Cmd // nil: not running
 	client *redis.Client
 }
 
 // NewRedis does not start it yet. It is killed when the test ends.
-func NewRedis(tb testing.TB, port int) *Redis {
-	r := &Redis{tb: tb, Addr: Loopback(port), port: strconv.Itoa(port), dir: tb.TempDir()}
+func NewRedis(tb testing.TB, port int, env ...string) *Redis {
+	r := &Redis{tb: tb, Addr: Loopback(port), port: strconv.Itoa(port), dir: tb.TempDir(), env: env}
 	r.client = redis.NewClient(&redis.Options{
 		Addr: r.Addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 2,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -45,6 +47,7 @@ func NewRedis(tb testing.TB, port int) *Redis {
 func (r *Redis) Start() {
 	r.tb.Helper()
 	r.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", r.port, "--save", "", "--appendonly", "no", "--dir", r.dir)
+	r.cmd.Env = append(os.Environ(), r.env...)
 	if err := r.cmd.Start(); err != nil {
 		r.tb.Fatalf("cannot start redis-server: %v", err)
 	}

@@ -1,0 +1,116 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// clock is the one clock of a stage; it never goes back.
+type clock struct{ epoch time.Time }
+
+func (c clock) now() time.Duration { return time.Since(c.epoch) }
+
+const answerLimit = 25 * time.Second // beyond any stall that is promised
+
+// kind is one of the requests that the load sends in turn.
+type kind struct {
+	method, path, user string
+}
+
+// mix is the load: of six requests three are GETs and one a POST that nothing
+// limits, two are users' who ask for more than they may.
+func mix() []kind {
+	return []kind{
+		{http.MethodGet, "/free/", ""},
+		{http.MethodPost, "/free/", ""},
+		{http.MethodGet, "/free/", ""},
+		{http.MethodGet, "/limited/", "ann"},
+		{http.MethodGet, "/free/", ""},
+		{http.MethodGet, "/limited/", "bob"},
+	}
+}
+
+// load sends requests at a steady rate, whatever the answers do.
+type load struct {
+	url    string
+	rate   int // a second
+	kinds  []kind
+	tokens map[string]string // by user
+	clock  clock
+
+	client  http.Client
+	sending sync.WaitGroup
+
+	mu       sync.Mutex // guards requests
+	requests []request
+}
+
+// newLoad opens a connection for each request: a client that keeps connections
+// sends a request again when one breaks, and nobody may but the gateway.
+func newLoad(st *stage, rate int) *load {
+	return &load{
+		url: "http://" + st.front.addr, rate: rate, kinds: mix(), tokens: st.tokens, clock: st.clock,
+		client: http.Client{Timeout: answerLimit, Transport: &http.Transport{DisableKeepAlives: true}},
+	}
+}
+
+// run sends until ctx ends and returns when every request has its outcome.
+func (l *load) run(ctx context.Context, ids *int) []request {
+	gap := time.Second / time.Duration(l.rate)
+	for due := l.clock.now(); ctx.Err() == nil; due += gap {
+		time.Sleep(due - l.clock.now())
+		*ids++
+		id, k := "r"+strconv.Itoa(*ids), l.kinds[*ids%len(l.kinds)]
+		l.sending.Go(func() {
+			r := l.send(id, k)
+			l.mu.Lock()
+			l.requests = append(l.requests, r)
+			l.mu.Unlock()
+		})
+	}
+	l.sending.Wait()
+	return l.requests
+}
+
+func (l *load) send(id string, k kind) request {
+	r := request{id: id, method: k.method, user: k.user, sent: l.clock.now()}
+	r.err = l.ask(&r, k)
+	r.done = l.clock.now()
+	if r.err != nil {
+		r.status = 0
+	}
+	return r
+}
+
+func (l *load) ask(r *request, k kind) error {
+	var body io.Reader
+	if k.method == http.MethodPost {
+		body = strings.NewReader("order " + r.id)
+	}
+	req, err := http.NewRequest(k.method, l.url+k.path+r.id, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Request-ID", r.id)
+	if k.user != "" {
+		req.Header.Set("Authorization", "Bearer "+l.tokens[k.user])
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	r.status, r.own = resp.StatusCode, string(text) == r.id
+	r.node, _, _ = strings.Cut(resp.Header.Get("X-Asked"), ",")
+	if resp.Header.Get("X-Request-ID") != r.id && r.status < 500 {
+		return errors.Join(err, errors.New("the answer carries another request's id"))
+	}
+	return err
+}

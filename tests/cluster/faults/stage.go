@@ -1,0 +1,219 @@
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
+)
+
+const (
+	size      = 3 // nodes
+	most      = 5 // while scaled out
+	userRate  = 40
+	userBurst = 60
+
+	startLimit = 30 * time.Second // for the nodes to find each other and Redis
+	stopLimit  = 20 * time.Second
+	lookLimit  = time.Second // for one look at a node
+)
+
+// stage is what a fault plays on: nginx, nodes, Redis, upstreams, and what lies
+// between them.
+type stage struct {
+	tb        testing.TB
+	clock     clock
+	binary    harness.Binary
+	front     *front
+	redis     *harness.Redis
+	spare     *failover // a replica and sentinels; nil: none
+	collector *harness.Relay
+	ledger    *ledger
+	upstreams []*upstream // two of the free route, one of the limited one
+	gossip    *harness.Gossip
+	relays    []*harness.Relay // from each node to Redis
+	configs   []string
+	admins    []string
+	entries   []string           // where nginx reaches the nodes
+	nodes     []*harness.Gateway // nil: not a process of its own, or not there
+	tokens    map[string]string
+	members   int // that the nodes are to see when all is well
+	undo      []func()
+}
+
+// newStage brings up what a fault needs and returns when it is ready for load.
+func newStage(tb testing.TB, binary harness.Binary, f fault) *stage {
+	tb.Helper()
+	st := &stage{tb: tb, binary: binary, clock: clock{time.Now()}, members: size, nodes: make([]*harness.Gateway, most), tokens: map[string]string{}}
+	st.ledger = &ledger{clock: st.clock}
+	ports := harness.Ports(tb, 5+5*most+4)
+	next := func(n int) []int { taken := ports[:n]; ports = ports[n:]; return taken }
+	st.front = &front{addr: harness.Loopback(next(1)[0])}
+	st.redis = harness.NewRedis(tb, next(1)[0], f.redisEnv(tb)...)
+	st.redis.Start()
+	for _, addr := range harness.Addresses(next(3)) {
+		st.upstreams = append(st.upstreams, newUpstream(tb, addr, st.ledger))
+	}
+	st.entries, st.admins = harness.Addresses(next(most)), harness.Addresses(next(most))
+	binds := harness.Addresses(next(most))
+	st.gossip = harness.NewGossip(tb, binds, next(most))
+	for _, port := range next(most) {
+		st.relays = append(st.relays, harness.NewRelay(tb, port, st.redis.Addr, func() bool { return true }))
+	}
+	if f.sentinel {
+		st.spare = newFailover(tb, st.redis, next(4))
+	}
+	st.startCollector(f)
+	for i := range most {
+		st.configs = append(st.configs, st.yaml(i, binds[i]))
+	}
+	for i := range size {
+		st.start(i)
+	}
+	for _, user := range []string{"ann", "bob"} {
+		st.tokens[user] = binary.Token(tb, st.nodes[0], user)
+	}
+	st.front = newFront(tb, st.front.addr, st.entries[:size])
+	harness.Eventually(tb, startLimit, "a cluster that is well", func() bool { return st.ill() == "" })
+	return st
+}
+
+// startCollector runs a collector of traces behind a relay, if the fault is about it.
+func (st *stage) startCollector(f fault) {
+	if !f.traced {
+		return
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	st.tb.Cleanup(web.Close)
+	st.collector = harness.NewRelay(st.tb, harness.Ports(st.tb, 1)[0], web.Listener.Addr().String(), func() bool { return true })
+}
+
+// start runs node i, for the first time or again.
+func (st *stage) start(i int) {
+	st.tb.Helper()
+	st.nodes[i] = st.binary.Start(st.tb, st.configs[i])
+}
+
+// stop ends node i as a deployment does.
+func (st *stage) stop(i int) {
+	st.tb.Helper()
+	st.nodes[i].Signal(syscall.SIGTERM)
+	st.nodes[i].Exit(stopLimit)
+}
+
+// yaml is the configuration of node i. The nodes reach Redis and each other
+// through relays.
+func (st *stage) yaml(i int, bind string) string {
+	var b strings.Builder
+	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	_, port, _ := net.SplitHostPort(st.entries[i])
+	_, admin, _ := net.SplitHostPort(st.admins[i])
+	add(`server: {host: "127.0.0.1", port: %s, trusted_proxies: ["127.0.0.1"]}`, port)
+	add(`admin: {host: "127.0.0.1", port: %s}`, admin)
+	add(`log: {access: "all"}`)
+	add(`jwt: {secret: %q}`, harness.Secret)
+	add(`%s`, st.redisYAML(i))
+	add(`cluster: {bind: %q, advertise: %q, join: ["%s"], secret_key: "one-key-for-all-nodes"}`,
+		bind, st.gossip.Addrs[i], strings.Join(st.gossip.Addrs[:size], `", "`))
+	if st.collector != nil {
+		add(`otel: {endpoint: %q, sample_ratio: 1}`, st.collector.Addr)
+	}
+	add(`routes:`)
+	add(`  - {path: "/free/*", upstreams: [{url: "http://%s"}, {url: "http://%s"}], timeout_ms: 1000, retry: {attempts: 2, backoff_ms: 10}, breaker: {open_ms: 1000}}`,
+		st.upstreams[0].addr, st.upstreams[1].addr)
+	add(`  - {path: "/limited/*", upstream: "http://%s", auth_required: true, rate_limit: {key_by: user, rps: %d, burst: %d}}`, st.upstreams[2].addr, userRate, userBurst)
+	return b.String()
+}
+
+func (st *stage) redisYAML(i int) string {
+	if st.spare != nil {
+		return fmt.Sprintf(`redis: {mode: sentinel, master_name: main, addrs: ["%s"]}`, strings.Join(st.spare.sentinels, `", "`))
+	}
+	return fmt.Sprintf(`redis: {addrs: [%q]}`, st.relays[i].Addr)
+}
+
+// view is what a node says of itself and the cluster.
+type view struct {
+	limits   string // redis or local
+	members  int
+	open     int // breakers that are not closed
+	versions int // configurations in use
+}
+
+// look asks node i; it is false if there is no whole answer.
+func (st *stage) look(i int) (view, bool) {
+	var ready struct{ Limits string }
+	var c harness.Cluster
+	if !fetch("http://"+st.entries[i]+"/ready", &ready) || !fetch("http://"+st.admins[i]+"/cluster", &c) {
+		return view{}, false
+	}
+	v := view{limits: ready.Limits, members: len(c.Members)}
+	hashes := map[string]bool{}
+	for _, m := range c.Members {
+		hashes[m.Config.Hash] = true
+	}
+	for _, b := range c.Breakers {
+		if b.State != "closed" {
+			v.open++
+		}
+	}
+	v.versions = len(hashes)
+	return v, true
+}
+
+func fetch(url string, v any) bool {
+	client := http.Client{Timeout: lookLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(v) == nil
+}
+
+// ill says what is not as it should be, empty if all is well.
+func (st *stage) ill() string {
+	for i := range st.members {
+		v, ok := st.look(i)
+		if want := (view{limits: "redis", members: st.members, versions: 1}); !ok || v != want {
+			return fmt.Sprintf("node %d: %+v, answered %t", i, v, ok)
+		}
+	}
+	return ""
+}
+
+// everyNode reports whether ok is true of what all nodes say of themselves.
+func (st *stage) everyNode(ok func(view) bool) bool {
+	for i := range st.members {
+		if v, answered := st.look(i); !answered || !ok(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// someNode reports whether ok is true of what one of the nodes says.
+func (st *stage) someNode(ok func(view) bool) bool {
+	for i := range st.members {
+		if v, answered := st.look(i); answered && ok(v) {
+			return true
+		}
+	}
+	return false
+}
+
+func listening(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, lookLimit)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
