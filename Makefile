@@ -1,5 +1,5 @@
 # Every command of the project. `make` alone lists them.
-# What a machine lacks (Docker, a C compiler, Node.js, redis-server, curl) is named last as NOT RUN by `make test`;
+# What a machine lacks (Docker, a C compiler, Node.js, redis-server, nginx, curl) is named last as NOT RUN by `make test`;
 # with CI=true it is a failure. See tests/run.sh.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -59,6 +59,10 @@ test-kubernetes: ## the Kubernetes manifests, without a cluster
 .PHONY: accuracy
 accuracy: ## admissions of real clusters under faults, counted at the upstream, into tests/cluster/accuracy/RESULTS.md
 	@bash tests/run.sh accuracy
+
+.PHONY: faults
+faults: ## every fault of Redis, nodes, network, upstreams and files under load, into tests/cluster/faults/RESULTS.md
+	@bash tests/run.sh faults
 
 .PHONY: bench
 bench: ## all benchmarks (BENCHTIME=1s)

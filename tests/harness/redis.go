@@ -20,13 +20,14 @@ const redisLimit = 10 * time.Second // to start or to answer the harness
 
 // Redis is a redis-server process that keeps nothing on disk.
 type Redis struct {
-	Addr   string
-	tb     testing.TB
-	port   string
-	dir    string
-	env    []string  // beside the test's
-	cmd    *exec.Cmd // nil: not running
-	client *redis.Client
+	Addr     string
+	tb       testing.TB
+	port     string
+	dir      string
+	env      []string  // beside the test's
+	Sentinel string    // file of a sentinel's configuration; empty: it is none
+	cmd      *exec.Cmd // nil: not running
+	client   *redis.Client
 }
 
 // NewRedis does not start it yet. It is killed when the test ends.
@@ -47,6 +48,9 @@ func NewRedis(tb testing.TB, port int, env ...string) *Redis {
 func (r *Redis) Start() {
 	r.tb.Helper()
 	r.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", r.port, "--save", "", "--appendonly", "no", "--dir", r.dir)
+	if r.Sentinel != "" {
+		r.cmd = exec.Command("redis-server", r.Sentinel, "--sentinel")
+	}
 	r.cmd.Env = append(os.Environ(), r.env...)
 	if err := r.cmd.Start(); err != nil {
 		r.tb.Fatalf("cannot start redis-server: %v", err)
@@ -113,6 +117,16 @@ func (r *Redis) Number(section, name string) float64 {
 		}
 	}
 	return 0
+}
+
+// Time is the server's clock.
+func (r *Redis) Time() time.Time {
+	r.tb.Helper()
+	now, err := r.client.Time(context.Background()).Result()
+	if err != nil {
+		r.tb.Fatalf("cannot ask redis-server for its time: %v", err)
+	}
+	return now
 }
 
 // Do sends one command.

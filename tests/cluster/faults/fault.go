@@ -33,6 +33,8 @@ type fault struct {
 	sentinel bool // Redis is one that fails over
 	traced   bool // every request is traced
 	stepped  bool // Redis' clock can be stepped
+	inside   bool // the last node is in this process: its clock can be stepped
+	fullDisk bool // the last node's log cannot be written
 }
 
 // promise is what may come of a fault at most. Lost and duplicated requests are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,12 +19,12 @@ func (c clock) now() time.Duration { return time.Since(c.epoch) }
 
 const answerLimit = 25 * time.Second // beyond any stall that is promised
 
-// kind is one of the requests that the load sends in turn.
+// kind is one of the requests that the load sends, as often as each is listed.
 type kind struct {
 	method, path, user string
 }
 
-// mix is the load: of six requests three are GETs and one a POST that nothing
+// mix is the load: of six requests three in the long run are GETs and one a POST that nothing
 // limits, two are users' who ask for more than they may.
 func mix() []kind {
 	return []kind{
@@ -63,10 +64,11 @@ func newLoad(st *stage, rate int) *load {
 // run sends until ctx ends and returns when every request has its outcome.
 func (l *load) run(ctx context.Context, ids *int) []request {
 	gap := time.Second / time.Duration(l.rate)
+	turns := rand.New(rand.NewPCG(uint64(l.rate), 1)) // nginx goes in turn: a load that did too would send each kind to one node
 	for due := l.clock.now(); ctx.Err() == nil; due += gap {
 		time.Sleep(due - l.clock.now())
 		*ids++
-		id, k := "r"+strconv.Itoa(*ids), l.kinds[*ids%len(l.kinds)]
+		id, k := "r"+strconv.Itoa(*ids), l.kinds[turns.IntN(len(l.kinds))]
 		l.sending.Go(func() {
 			r := l.send(id, k)
 			l.mu.Lock()

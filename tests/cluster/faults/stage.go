@@ -1,21 +1,29 @@
 package faults
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/go-api-gateway-pro/gateway/node"
 	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 const (
 	size      = 3 // nodes
+	last      = 2 // the node that faults of one node befall
 	most      = 5 // while scaled out
 	userRate  = 40
 	userBurst = 60
@@ -44,19 +52,31 @@ type stage struct {
 	entries   []string           // where nginx reaches the nodes
 	nodes     []*harness.Gateway // nil: not a process of its own, or not there
 	tokens    map[string]string
-	members   int // that the nodes are to see when all is well
-	undo      []func()
+	access    string // which requests the nodes log
+	members   int    // that the nodes are to see when all is well
+
+	crowd      crowd
+	redisClock *redisClock  // nil: it goes right
+	nodeClock  atomic.Int64 // what the clock of the last node is off, in ns
 }
 
 // newStage brings up what a fault needs and returns when it is ready for load.
 func newStage(tb testing.TB, binary harness.Binary, f fault) *stage {
 	tb.Helper()
-	st := &stage{tb: tb, binary: binary, clock: clock{time.Now()}, members: size, nodes: make([]*harness.Gateway, most), tokens: map[string]string{}}
+	st := &stage{tb: tb, binary: binary, clock: clock{time.Now()}, members: size, access: "errors", nodes: make([]*harness.Gateway, most), tokens: map[string]string{}}
 	st.ledger = &ledger{clock: st.clock}
 	ports := harness.Ports(tb, 5+5*most+4)
 	next := func(n int) []int { taken := ports[:n]; ports = ports[n:]; return taken }
 	st.front = &front{addr: harness.Loopback(next(1)[0])}
-	st.redis = harness.NewRedis(tb, next(1)[0], f.redisEnv(tb)...)
+	var env []string
+	if f.fullDisk {
+		st.access = "all"
+	}
+	if f.stepped {
+		st.redisClock = newRedisClock(tb)
+		env = st.redisClock.env()
+	}
+	st.redis = harness.NewRedis(tb, next(1)[0], env...)
 	st.redis.Start()
 	for _, addr := range harness.Addresses(next(3)) {
 		st.upstreams = append(st.upstreams, newUpstream(tb, addr, st.ledger))
@@ -75,7 +95,14 @@ func newStage(tb testing.TB, binary harness.Binary, f fault) *stage {
 		st.configs = append(st.configs, st.yaml(i, binds[i]))
 	}
 	for i := range size {
-		st.start(i)
+		switch {
+		case i == last && f.fullDisk:
+			st.startOnFullDisk(i)
+		case i == last && f.inside:
+			st.startInside(i)
+		default:
+			st.start(i)
+		}
 	}
 	for _, user := range []string{"ann", "bob"} {
 		st.tokens[user] = binary.Token(tb, st.nodes[0], user)
@@ -101,6 +128,43 @@ func (st *stage) start(i int) {
 	st.nodes[i] = st.binary.Start(st.tb, st.configs[i])
 }
 
+// startOnFullDisk runs node i with a log that cannot be written.
+func (st *stage) startOnFullDisk(i int) {
+	st.tb.Helper()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		st.tb.Fatal(err)
+	}
+	st.tb.Cleanup(func() { full.Close() })
+	st.nodes[i] = st.binary.StartBlind(st.tb, st.configs[i], st.entries[i], full)
+}
+
+// startInside runs node i in this process, where its clock can be stepped.
+func (st *stage) startInside(i int) {
+	st.tb.Helper()
+	path := filepath.Join(st.tb.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(st.configs[i]), 0o600); err != nil {
+		st.tb.Fatal(err)
+	}
+	n, err := node.New(node.Options{Path: path, Log: io.Discard, Now: func() time.Time {
+		return time.Now().Round(0).Add(time.Duration(st.nodeClock.Load())) // a wall clock alone can be stepped
+	}})
+	if err != nil {
+		st.tb.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := n.Run(ctx); err != nil {
+			st.tb.Errorf("the node in this process: %v", err)
+		}
+	})
+	st.tb.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+}
+
 // stop ends node i as a deployment does.
 func (st *stage) stop(i int) {
 	st.tb.Helper()
@@ -117,7 +181,7 @@ func (st *stage) yaml(i int, bind string) string {
 	_, admin, _ := net.SplitHostPort(st.admins[i])
 	add(`server: {host: "127.0.0.1", port: %s, trusted_proxies: ["127.0.0.1"]}`, port)
 	add(`admin: {host: "127.0.0.1", port: %s}`, admin)
-	add(`log: {access: "all"}`)
+	add(`log: {access: %q}`, st.access)
 	add(`jwt: {secret: %q}`, harness.Secret)
 	add(`%s`, st.redisYAML(i))
 	add(`cluster: {bind: %q, advertise: %q, join: ["%s"], secret_key: "one-key-for-all-nodes"}`,
