@@ -16,6 +16,7 @@ const (
 	backLimit = 30 * time.Second        // for all to be well again
 	seenLimit = 10 * time.Second        // for a fault to show
 	delivery  = 50 * time.Millisecond   // until a signal is there, and its word
+	lateLimit = time.Second / 2         // of the load's own; a miss beyond it tells nothing
 	usualRate = 480                     // requests a second
 )
 
@@ -82,6 +83,9 @@ func (r result) String() string {
 func (r result) verdict() string {
 	if len(r.missed) == 0 {
 		return "holds"
+	}
+	if late := r.found.late; late > lateLimit {
+		return fmt.Sprintf("INVALID: the machine sent requests %s late; %s", late.Round(time.Millisecond), strings.Join(r.missed, "; "))
 	}
 	return "MISSED: " + strings.Join(r.missed, "; ")
 }

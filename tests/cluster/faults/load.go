@@ -12,11 +12,6 @@ import (
 	"time"
 )
 
-// clock is the one clock of a stage; it never goes back.
-type clock struct{ epoch time.Time }
-
-func (c clock) now() time.Duration { return time.Since(c.epoch) }
-
 const answerLimit = 25 * time.Second // beyond any stall that is promised
 
 // kind is one of the requests that the load sends, as often as each is listed.
@@ -70,7 +65,7 @@ func (l *load) run(ctx context.Context, ids *int) []request {
 		*ids++
 		id, k := "r"+strconv.Itoa(*ids), l.kinds[turns.IntN(len(l.kinds))]
 		l.sending.Go(func() {
-			r := l.send(id, k)
+			r := l.send(id, k, due)
 			l.mu.Lock()
 			l.requests = append(l.requests, r)
 			l.mu.Unlock()
@@ -80,8 +75,9 @@ func (l *load) run(ctx context.Context, ids *int) []request {
 	return l.requests
 }
 
-func (l *load) send(id string, k kind) request {
+func (l *load) send(id string, k kind, due time.Duration) request {
 	r := request{id: id, method: k.method, user: k.user, sent: l.clock.now()}
+	r.late = r.sent - due
 	r.err = l.ask(&r, k)
 	r.done = l.clock.now()
 	if r.err != nil {

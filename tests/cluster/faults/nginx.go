@@ -13,10 +13,7 @@ import (
 	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
-// front is an nginx before the nodes, set up as deploy/nginx/default.conf is: one
-// connection a request, the next node where one is gone, no status sent again, a
-// POST only if nothing of it was sent. Names that Docker would resolve are a list
-// here, in which no node is ever set aside.
+// front is an nginx before the nodes with the configuration that is deployed.
 type front struct {
 	addr string
 	tb   testing.TB
@@ -57,40 +54,42 @@ func (f *front) list(nodes []string) {
 
 func (f *front) write(nodes []string) {
 	f.tb.Helper()
-	var servers strings.Builder
-	for _, n := range nodes {
-		fmt.Fprintf(&servers, "server %s max_fails=0; ", n)
-	}
-	text := fmt.Sprintf(frontConfig, servers.String(), f.addr)
+	text := frontFrame + shipped(f.tb, f.addr, nodes) + "}\n"
 	if err := os.WriteFile(filepath.Join(f.dir, "nginx.conf"), []byte(text), 0o600); err != nil {
 		f.tb.Fatal(err)
 	}
 }
 
-const frontConfig = `
+const frontFrame = `
 worker_processes 1; daemon off; pid nginx.pid; error_log error.log warn; worker_rlimit_nofile 16384;
 events { worker_connections 8192; }
 http {
-  access_log off;
   client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
-  upstream gateway { %s}
-  server {
-    listen %s backlog=4096;
-    client_max_body_size 0; proxy_request_buffering off; proxy_buffering off;
-    location / {
-      proxy_pass http://gateway;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header Connection close;
-      proxy_next_upstream error timeout;
-      proxy_next_upstream_tries 3;
-      proxy_next_upstream_timeout 5s;
-      proxy_connect_timeout 1s;
-      proxy_send_timeout 120s;
-      proxy_read_timeout 120s;
-      add_header X-Asked $upstream_addr always;
-    }
-  }
-}
 `
+
+// shipped is the configuration that is deployed, with a list of nodes, in which none
+// is ever set aside, instead of a name, and the node that was asked in the answer.
+func shipped(tb testing.TB, addr string, nodes []string) string {
+	tb.Helper()
+	file, err := os.ReadFile("../../../deploy/nginx/default.conf")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	text := string(file)
+	for _, change := range [][2]string{
+		{"resolver 127.0.0.11 valid=2s ipv6=off;", ""},
+		{"listen 80 default_server", "listen " + addr},
+		{"include /etc/nginx/extra/*.conf;", ""},
+		{"set $gateway gateway:8080;", "set $gateway gateway; add_header X-Asked $upstream_addr always;"},
+	} {
+		if strings.Count(text, change[0]) != 1 {
+			tb.Fatalf("deploy/nginx/default.conf does not hold %q once", change[0])
+		}
+		text = strings.Replace(text, change[0], change[1], 1)
+	}
+	var servers strings.Builder
+	for _, n := range nodes {
+		fmt.Fprintf(&servers, "server %s max_fails=0; ", n)
+	}
+	return "upstream gateway { " + servers.String() + "}\n" + text
+}

@@ -10,7 +10,8 @@ import (
 type request struct {
 	id     string
 	method string
-	user   string // whose bucket it is charged to; empty: a route without limits
+	user   string        // whose bucket it is charged to; empty: a route without limits
+	late   time.Duration // that it was sent after its time
 	sent   time.Duration
 	done   time.Duration
 	status int    // 0: no whole answer
@@ -19,8 +20,8 @@ type request struct {
 	err    error  // why there is no answer
 }
 
-// failed is a 5xx, or no answer at all.
-func (r request) failed() bool { return r.status == 0 || r.status >= http.StatusInternalServerError }
+// failed is no answer, or one that is neither the upstream's nor the limit's.
+func (r request) failed() bool { return r.status/100 != 2 && r.status != http.StatusTooManyRequests }
 
 // repeatable is a request that may reach an upstream twice.
 func (r request) repeatable() bool { return r.method == http.MethodGet }
@@ -51,6 +52,7 @@ type verdict struct {
 	over       int // admitted beyond the allowance, all users together
 	admitted   float64
 	stall      time.Duration // of the slowest answer
+	late       time.Duration // the latest request left so much after its time
 	lastBad    time.Duration // when the last failed answer came
 	firstBad   request
 }
@@ -71,7 +73,7 @@ func judge(requests []request, hits []hit, moment span, a allowance) verdict {
 }
 
 func (v *verdict) weigh(r request, seen int, moment span) {
-	v.stall = max(v.stall, r.done-r.sent)
+	v.stall, v.late = max(v.stall, r.done-r.sent), max(v.late, r.late)
 	if r.failed() {
 		if v.failed == 0 {
 			v.firstBad = r

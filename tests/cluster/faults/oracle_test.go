@@ -39,6 +39,7 @@ func TestJudgeFindsWhatWentWrong(t *testing.T) {
 	f("a failure at the moment", func(r []request, h []hit) []hit { r[50].status = 502; return h }, verdict{failed: 1})
 	f("a failure before the moment", func(r []request, h []hit) []hit { r[9].status = 502; return h }, verdict{failed: 1, outside: 1})
 	f("no answer, after the moment", func(r []request, h []hit) []hit { r[99].status = 0; return h }, verdict{failed: 1, outside: 1})
+	f("a 401", func(r []request, h []hit) []hit { r[5].status = 401; return h }, verdict{failed: 1, outside: 1})
 	f("a 429", func(r []request, h []hit) []hit { r[5].status = 429; return append(h[:5:5], h[6:]...) }, verdict{})
 }
 

@@ -125,7 +125,7 @@ func besides() []fault {
 			undo: func(st *stage) { st.collector.Open() },
 		},
 		{
-			name: "trace collector hangs", traced: true, lasts: 8 * second, promise: quiet(),
+			name: "trace collector hangs", traced: true, lasts: 8 * second, promise: quiet(), seen: lost,
 			do:   func(st *stage) { st.collector.Play(hang, 1) },
 			undo: func(st *stage) { st.collector.Play(sound, 0) },
 		},
@@ -151,7 +151,7 @@ func clocks() []fault {
 			name: name, stepped: true, lasts: 5 * second, promise: forgetful(),
 			do:   func(st *stage) { st.redisClock.set(st.tb, by) },
 			undo: func(st *stage) { st.redisClock.set(st.tb, 0) },
-			seen: func(st *stage) bool { return st.redis.Time().Sub(time.Now()).Round(time.Minute) == by },
+			seen: func(st *stage) bool { return time.Until(st.redis.Time()).Round(time.Minute) == by },
 		}
 	}
 	node := func(name string, by time.Duration) fault {

@@ -31,7 +31,7 @@ func (t *table) String() string {
 		"a sixth of them POSTs, a third on two users' limits of R = %d a second and B = %d, at twice the rate. ", usualRate, userRate, userBurst)
 	add("Promised in every line, besides what stands there: no request lost (a 2xx that no upstream gave), no POST seen twice by an upstream, " +
 		"and all well again within " + backLimit.String() + " of the end of the fault: every node sees all others, uses Redis, has all breakers closed and runs the same configuration. " +
-		"Failed is a 5xx or no answer. Admitted is the busier user's, of what is due in the whole run.\n")
+		"Failed is a request without an answer, or with one that is neither a 2xx nor a 429. A miss on a machine that could not send the load in time is INVALID: run it again on a quiet one. Admitted is the busier user's, of what is due in the whole run.\n")
 	add("%d lines hold, %d missed.\n", len(t.lines)-missed, missed)
 	add("| fault | promised | requests | failed | lost | duplicated | admitted / due | longest stall | well again after | verdict |")
 	add("|---|---|---|---|---|---|---|---|---|---|")
