@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,12 +96,14 @@ func play(tb testing.TB, binary harness.Binary, f fault) result {
 	tb.Helper()
 	st := newStage(tb, binary, f)
 	ctx, stop := context.WithCancel(tb.Context())
-	defer stop()
 	if f.rate == 0 {
 		f.rate = usualRate
 	}
 	l, ids, sent := newLoad(st, f.rate), 0, make(chan []request, 1)
-	go func() { sent <- l.run(ctx, &ids) }()
+	var sending sync.WaitGroup
+	sending.Go(func() { sent <- l.run(ctx, &ids) })
+	defer sending.Wait()
+	defer stop()
 	st.ledger.take()
 
 	time.Sleep(calm)

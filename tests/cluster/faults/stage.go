@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +29,6 @@ const (
 
 	startLimit = 30 * time.Second // for the nodes to find each other and Redis
 	stopLimit  = 20 * time.Second
-	lookLimit  = time.Second // for one look at a node
 )
 
 // stage is what a fault plays on: nginx, nodes, Redis, upstreams, and what lies
@@ -63,56 +61,70 @@ type stage struct {
 // newStage brings up what a fault needs and returns when it is ready for load.
 func newStage(tb testing.TB, binary harness.Binary, f fault) *stage {
 	tb.Helper()
-	st := &stage{tb: tb, binary: binary, clock: clock{time.Now()}, members: size, access: "errors", nodes: make([]*harness.Gateway, most), tokens: map[string]string{}}
-	st.ledger = &ledger{clock: st.clock}
-	ports := harness.Ports(tb, 5+5*most+4)
-	next := func(n int) []int { taken := ports[:n]; ports = ports[n:]; return taken }
-	st.front = &front{addr: harness.Loopback(next(1)[0])}
-	var env []string
+	st := &stage{tb: tb, binary: binary, clock: clock{time.Now()}, members: size, access: "errors", nodes: make([]*harness.Gateway, most)}
 	if f.fullDisk {
 		st.access = "all"
 	}
-	if f.stepped {
-		st.redisClock = newRedisClock(tb)
-		env = st.redisClock.env()
+	free := ports(harness.Ports(tb, 1+5*most+1+3+1+sentinels))
+	st.startRedis(&free, f)
+	st.startUpstreams(&free, f)
+	st.entries, st.admins = harness.Addresses(free.take(most)), harness.Addresses(free.take(most))
+	binds := harness.Addresses(free.take(most))
+	st.gossip = harness.NewGossip(tb, binds, free.take(most))
+	for i, bind := range binds {
+		st.configs = append(st.configs, st.yaml(i, bind))
 	}
-	st.redis = harness.NewRedis(tb, next(1)[0], env...)
-	st.redis.Start()
-	for _, addr := range harness.Addresses(next(3)) {
-		st.upstreams = append(st.upstreams, newUpstream(tb, addr, st.ledger))
-	}
-	st.entries, st.admins = harness.Addresses(next(most)), harness.Addresses(next(most))
-	binds := harness.Addresses(next(most))
-	st.gossip = harness.NewGossip(tb, binds, next(most))
-	for _, port := range next(most) {
-		st.relays = append(st.relays, harness.NewRelay(tb, port, st.redis.Addr, func() bool { return true }))
-	}
-	if f.sentinel {
-		st.spare = newFailover(tb, st.redis, next(4))
-	}
-	st.startCollector(f)
-	for i := range most {
-		st.configs = append(st.configs, st.yaml(i, binds[i]))
-	}
-	for i := range size {
-		switch {
-		case i == last && f.fullDisk:
-			st.startOnFullDisk(i)
-		case i == last && f.inside:
-			st.startInside(i)
-		default:
-			st.start(i)
-		}
-	}
-	for _, user := range []string{"ann", "bob"} {
-		// Without the time of issue: a node whose clock is behind refuses what comes from the future.
-		st.tokens[user] = harness.Forge(tb, "HS256", harness.Secret, map[string]any{
-			"sub": user, "iss": "api-gateway", "exp": time.Now().Add(4 * time.Hour).Unix(),
-		})
-	}
-	st.front = newFront(tb, st.front.addr, st.entries[:size])
+	st.startAll(f)
+	st.tokens = map[string]string{"ann": token(tb, "ann"), "bob": token(tb, "bob")}
+	st.front = newFront(tb, harness.Loopback(free.take(1)[0]), st.entries[:size])
 	harness.Eventually(tb, startLimit, "a cluster that is well", func() bool { return st.ill() == "" })
 	return st
+}
+
+// ports are free ones.
+type ports []int
+
+func (p *ports) take(n int) []int {
+	taken := (*p)[:n]
+	*p = (*p)[n:]
+	return taken
+}
+
+// startRedis runs Redis, and a relay to it for each node.
+func (st *stage) startRedis(free *ports, f fault) {
+	st.tb.Helper()
+	var env []string
+	if f.stepped {
+		st.redisClock = newRedisClock(st.tb)
+		env = st.redisClock.env()
+	}
+	st.redis = harness.NewRedis(st.tb, free.take(1)[0], env...)
+	st.redis.Start()
+	for _, port := range free.take(most) {
+		st.relays = append(st.relays, harness.NewRelay(st.tb, port, st.redis.Addr, func() bool { return true }))
+	}
+	if f.sentinel {
+		st.spare = newFailover(st.tb, st.redis, free.take(1+sentinels))
+	}
+}
+
+// startUpstreams runs the upstreams, and the collector of traces if the fault is
+// about it.
+func (st *stage) startUpstreams(free *ports, f fault) {
+	st.tb.Helper()
+	st.ledger = &ledger{clock: st.clock}
+	for _, addr := range harness.Addresses(free.take(3)) {
+		st.upstreams = append(st.upstreams, newUpstream(st.tb, addr, st.ledger))
+	}
+	st.startCollector(f)
+}
+
+// token is a user's. It does not tell when it was issued: a node whose clock is
+// behind refuses what comes from the future.
+func token(tb testing.TB, user string) string {
+	return harness.Forge(tb, "HS256", harness.Secret, map[string]any{
+		"sub": user, "iss": "api-gateway", "exp": time.Now().Add(4 * time.Hour).Unix(),
+	})
 }
 
 // startCollector runs a collector of traces behind a relay, if the fault is about it.
@@ -123,6 +135,21 @@ func (st *stage) startCollector(f fault) {
 	web := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	st.tb.Cleanup(web.Close)
 	st.collector = harness.NewRelay(st.tb, harness.Ports(st.tb, 1)[0], web.Listener.Addr().String(), func() bool { return true })
+}
+
+// startAll runs the nodes a stage begins with, the last one as the fault wants it.
+func (st *stage) startAll(f fault) {
+	st.tb.Helper()
+	for i := range size {
+		switch {
+		case i == last && f.fullDisk:
+			st.startOnFullDisk(i)
+		case i == last && f.inside:
+			st.startInside(i)
+		default:
+			st.start(i)
+		}
+	}
 }
 
 // start runs node i, for the first time or again.
@@ -204,83 +231,4 @@ func (st *stage) redisYAML(i int) string {
 		return fmt.Sprintf(`redis: {mode: sentinel, master_name: main, addrs: ["%s"]}`, strings.Join(st.spare.sentinels, `", "`))
 	}
 	return fmt.Sprintf(`redis: {addrs: [%q]}`, st.relays[i].Addr)
-}
-
-// view is what a node says of itself and the cluster.
-type view struct {
-	limits   string // redis or local
-	members  int
-	open     int // breakers that are not closed
-	versions int // configurations in use
-}
-
-// look asks node i; it is false if there is no whole answer.
-func (st *stage) look(i int) (view, bool) {
-	var ready struct{ Limits string }
-	var c harness.Cluster
-	if !fetch("http://"+st.entries[i]+"/ready", &ready) || !fetch("http://"+st.admins[i]+"/cluster", &c) {
-		return view{}, false
-	}
-	v := view{limits: ready.Limits, members: len(c.Members)}
-	hashes := map[string]bool{}
-	for _, m := range c.Members {
-		hashes[m.Config.Hash] = true
-	}
-	for _, b := range c.Breakers {
-		if b.State != "closed" {
-			v.open++
-		}
-	}
-	v.versions = len(hashes)
-	return v, true
-}
-
-func fetch(url string, v any) bool {
-	client := http.Client{Timeout: lookLimit, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(url)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	return json.NewDecoder(resp.Body).Decode(v) == nil
-}
-
-// ill says what is not as it should be, empty if all is well.
-func (st *stage) ill() string {
-	for i := range st.members {
-		v, ok := st.look(i)
-		if want := (view{limits: "redis", members: st.members, versions: 1}); !ok || v != want {
-			return fmt.Sprintf("node %d: %+v, answered %t", i, v, ok)
-		}
-	}
-	return ""
-}
-
-// everyNode reports whether ok is true of what all nodes say of themselves.
-func (st *stage) everyNode(ok func(view) bool) bool {
-	for i := range st.members {
-		if v, answered := st.look(i); !answered || !ok(v) {
-			return false
-		}
-	}
-	return true
-}
-
-// someNode reports whether ok is true of what one of the nodes says.
-func (st *stage) someNode(ok func(view) bool) bool {
-	for i := range st.members {
-		if v, answered := st.look(i); answered && ok(v) {
-			return true
-		}
-	}
-	return false
-}
-
-func listening(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, lookLimit)
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
 }

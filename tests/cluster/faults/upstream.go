@@ -27,6 +27,7 @@ const (
 const (
 	workTime   = 15 * time.Millisecond // of a request, so that some are always under way
 	dawdleTime = 3 * time.Second       // three times what the route waits
+	flaps      = 6                     // times an upstream that flaps goes and comes
 )
 
 // upstream is one backend, a server on raw connections that can misbehave on
@@ -184,4 +185,14 @@ func (u *upstream) forget(c net.Conn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.conns, c)
+}
+
+// flap takes the first upstream away and gives it back, each second.
+func flap(st *stage) {
+	for range flaps {
+		st.upstreams[0].refuse()
+		time.Sleep(second / 2)
+		st.upstreams[0].open()
+		time.Sleep(second / 2)
+	}
 }
