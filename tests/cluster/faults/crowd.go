@@ -10,7 +10,7 @@ import (
 // crowd is connections that say nothing and take a process its descriptors.
 type crowd struct{ conns []net.Conn }
 
-const spareFiles = 10 // left to the node before the crowd comes
+const spareFiles = 60 // left to the node before the crowd comes
 
 // exhaust leaves the last node a few descriptors more than it has open, and takes
 // them.
@@ -22,7 +22,7 @@ func (st *stage) exhaust() {
 		st.tb.Fatal(err)
 	}
 	st.limitFiles(strconv.Itoa(len(open) + spareFiles))
-	for range spareFiles + spareFiles/2 {
+	for range spareFiles {
 		c, err := net.DialTimeout("tcp", st.entries[last], lookLimit)
 		if err != nil {
 			st.tb.Fatal(err)

@@ -15,7 +15,7 @@ const (
 	calm      = 1500 * time.Millisecond // of load before the fault
 	grace     = time.Second             // of load after all is well again
 	backLimit = 30 * time.Second        // for all to be well again
-	seenLimit = 10 * time.Second        // for a fault to show
+	seenLimit = 15 * time.Second        // for a fault to show: a lost peer is missed after 12 s at most
 	delivery  = 50 * time.Millisecond   // until a signal is there, and its word
 	lateLimit = time.Second / 2         // of the load's own; a miss beyond it tells nothing
 	usualRate = 480                     // requests a second
