@@ -77,8 +77,8 @@ pgo: ## cmd/gateway/default.pgo anew, the profile that guides the compiler, from
 	go run ./tests/load/peers -seconds 30 -profile cmd/gateway/default.pgo
 
 .PHONY: endurance
-endurance: ## 100,000 requests with faults, 9,900 idle connections, bodies of 1 GiB (minutes; 20,000 descriptors)
-	go test ./tests/conformance -count=1 -timeout 30m -run 'TestFaultsLeakNothing|TestIdleConnectionsAreCheap' -v -args -requests 100000 -connections 9900
+endurance: ## 100,000 requests with faults, 9,000 idle connections, bodies of 1 GiB (minutes; 20,000 descriptors)
+	go test ./tests/conformance -count=1 -timeout 30m -run 'TestFaultsLeakNothing|TestIdleConnectionsAreCheap' -v -args -requests 100000 -connections 9000
 	go test ./node -count=1 -timeout 30m -run TestBodiesPassInConstantMemory -v -args -transfer 1073741824
 
 .PHONY: coverage

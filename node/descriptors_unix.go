@@ -8,19 +8,19 @@ import (
 	"syscall"
 )
 
-// reserveMost is how many descriptors are kept from clients at most; a quarter of
-// all where there are few.
+// reserveMost is how many descriptors are kept from clients at most; half of all
+// where there are few.
 const reserveMost = 1024
 
-// fewDescriptorsLeft reports whether what clients may not take has begun: without a
-// descriptor for an upstream every request that is taken fails. The kernel gives the
+// fewDescriptorsLeft reports whether those that clients may not take have begun. A
+// request may need one for its upstream, and fails without. The kernel gives the
 // lowest number that is free, so all below number are in use.
 func fewDescriptorsLeft(number uint64) bool {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return false
 	}
-	return number+min(reserveMost, limit.Cur/4) >= limit.Cur
+	return number+min(reserveMost, limit.Cur/2) >= limit.Cur
 }
 
 // descriptorOf returns the number of a connection.

@@ -36,7 +36,7 @@ func TestClientsLeaveDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	lower := before
-	lower.Cur = nextDescriptor() + 2 // a quarter of it is more
+	lower.Cur = nextDescriptor() + 2 // half of it is more
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lower); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func (st *stage) exhaust() {
 		st.tb.Fatal(err)
 	}
 	st.limitFiles(strconv.Itoa(len(open) + spareFiles))
-	for range spareFiles {
+	for range spareFiles * 2 / 5 {
 		c, err := net.DialTimeout("tcp", st.entries[last], lookLimit)
 		if err != nil {
 			st.tb.Fatal(err)
