@@ -1,5 +1,5 @@
 # Every command of the project. `make` alone lists them.
-# What a machine lacks (Docker, a C compiler, Node.js, redis-server, curl) is named last as NOT RUN by `make test`;
+# What a machine lacks (Docker, a C compiler, Node.js, redis-server, nginx, curl) is named last as NOT RUN by `make test`;
 # with CI=true it is a failure. See tests/run.sh.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -60,6 +60,10 @@ test-kubernetes: ## the Kubernetes manifests, without a cluster
 accuracy: ## admissions of real clusters under faults, counted at the upstream, into tests/cluster/accuracy/RESULTS.md
 	@bash tests/run.sh accuracy
 
+.PHONY: faults
+faults: ## every fault of Redis, nodes, network, upstreams and files under load, into tests/cluster/faults/RESULTS.md
+	@bash tests/run.sh faults
+
 .PHONY: bench
 bench: ## all benchmarks (BENCHTIME=1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
@@ -77,8 +81,8 @@ pgo: ## cmd/gateway/default.pgo anew, the profile that guides the compiler, from
 	go run ./tests/load/peers -seconds 30 -profile cmd/gateway/default.pgo
 
 .PHONY: endurance
-endurance: ## 100,000 requests with faults, 9,900 idle connections, bodies of 1 GiB (minutes; 20,000 descriptors)
-	go test ./tests/conformance -count=1 -timeout 30m -run 'TestFaultsLeakNothing|TestIdleConnectionsAreCheap' -v -args -requests 100000 -connections 9900
+endurance: ## 100,000 requests with faults, 9,000 idle connections, bodies of 1 GiB (minutes; 20,000 descriptors)
+	go test ./tests/conformance -count=1 -timeout 30m -run 'TestFaultsLeakNothing|TestIdleConnectionsAreCheap' -v -args -requests 100000 -connections 9000
 	go test ./node -count=1 -timeout 30m -run TestBodiesPassInConstantMemory -v -args -transfer 1073741824
 
 .PHONY: coverage

@@ -72,6 +72,7 @@ func (p *patient) Accept() (net.Conn, error) {
 		conn, err := p.AcceptTCP()
 		switch {
 		case err == nil:
+			p.leaveSome(conn)
 			if kept := p.keep(conn); kept != nil {
 				return kept, nil
 			}
@@ -84,6 +85,22 @@ func (p *patient) Accept() (net.Conn, error) {
 			return nil, err
 		}
 	}
+}
+
+// leaveSome waits while the process has hardly a descriptor left for upstreams, and
+// clients that could give some back. A connection that waits is served later; one
+// that is taken without them fails.
+func (p *patient) leaveSome(conn *net.TCPConn) {
+	for number := descriptorOf(conn); fewDescriptorsLeft(number) && p.taken() && p.ends.Load() == 0; number = nextDescriptor() {
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// taken reports whether a client has a connection.
+func (p *patient) taken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open) > 0
 }
 
 // keep returns the connection as it is served, nil if its client has too many.

@@ -89,13 +89,16 @@ func TestImportStar(t *testing.T) {
 // accuracy harness is its own client, upstream and rival of the gateway, and shares
 // no code with it; the floor is what a library alone costs.
 func TestOneOwnerPerLibrary(t *testing.T) {
-	const judge, rig = module + "/tests/cluster/accuracy", module + "/tests/cluster/rig"
-	const floor = module + "/tests/load/peers/loop"
+	const (
+		judge   = module + "/tests/cluster/accuracy"
+		harness = module + "/tests/harness" // it asks the redis-server it runs
+		floor   = module + "/tests/load/peers/loop"
+	)
 	owners := map[string][]string{
 		"github.com/gofiber/fiber":                                {"node"},
 		"github.com/valyala/fasthttp":                             {"proxy", "node", judge, floor},
 		"github.com/hashicorp/memberlist":                         {"cluster"},
-		"github.com/redis/go-redis":                               {"limiter", judge, rig},
+		"github.com/redis/go-redis":                               {"limiter", judge, harness},
 		"github.com/go-redis/redis_rate":                          {"limiter", judge},
 		"github.com/golang-jwt/jwt":                               {"auth"},
 		"github.com/MicahParks/jwkset":                            {"auth"},

@@ -9,6 +9,7 @@
 #   run.sh kubernetes   the manifests: both builds, the API's types, the gateway with their configuration
 #   run.sh browser      the pages in Chromium
 #   run.sh accuracy     the table of tests/cluster/accuracy, on redis-server; under five minutes
+#   run.sh faults       the table of tests/cluster/faults, on redis-server and nginx; under ten minutes
 #   run.sh vuln         known vulnerabilities in what is called; visibly skipped without its database
 #   run.sh coverage | fuzz | lint
 #
@@ -27,6 +28,7 @@ not_run() { missing+=("$1"); }
 lacking() { # tests of unit packages that need a tool which is not here, as a pattern
   local tests=()
   have_redis || tests+=(TestAccuracy TestSoak)
+  { have_redis && have_nginx; } || tests+=(TestFaults)
   have_curl || tests+=(TestWalks)
   (IFS='|'; echo "${tests[*]}")
 }
@@ -41,6 +43,7 @@ have_docker() { command -v docker >/dev/null && timeout 20 docker info >/dev/nul
 have_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
 have_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 have_redis() { command -v redis-server >/dev/null; }
+have_nginx() { command -v nginx >/dev/null; }
 have_curl() { # 7.84 knows %header{}
   command -v curl >/dev/null && printf '7.84\n%s\n' "$(curl --version | awk 'NR == 1 { print $2 }')" | sort -VC
 }
@@ -52,6 +55,7 @@ unit() {
   skip=$(lacking)
   [[ -z $skip ]] || without=(-skip "^($skip)\$")
   have_redis || not_run 'accuracy and soak (no redis-server)'
+  { have_redis && have_nginx; } || not_run 'faults (no redis-server and nginx)'
   have_curl || not_run 'walks of the documentation (no curl 7.84 or newer)'
   if have_cc; then
     try env CGO_ENABLED=1 go test -race -timeout 10m "${without[@]}" "${packages[@]}"
@@ -112,6 +116,17 @@ accuracy() {
   try go test -count=1 -timeout 15m -v -run '^TestAccuracy$' ./tests/cluster/accuracy -args -full -results RESULTS.md
 }
 
+faults() { # cc compiles the clock of Redis that is stepped, prlimit takes descriptors away
+  local tool
+  for tool in redis-server nginx cc prlimit; do
+    if ! command -v "$tool" >/dev/null; then
+      not_run "faults (no $tool)"
+      return
+    fi
+  done
+  try go test -count=1 -timeout 15m -v -run '^TestFaults$' ./tests/cluster/faults -args -full -results RESULTS.md
+}
+
 coverage() {
   local packages skip without=()
   mapfile -t packages < <(unit_packages)
@@ -168,11 +183,12 @@ case ${1:-all} in
   kubernetes) kubernetes ;;
   browser) strict=true; browser ;;
   accuracy) strict=true; accuracy ;;
+  faults) strict=true; faults ;;
   coverage) coverage ;;
   fuzz) fuzz ;;
   lint) lint ;;
   vuln) vuln ;;
-  *) echo "unknown part $1: want all, unit, integration, load-check, rules, kubernetes, browser, accuracy, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
+  *) echo "unknown part $1: want all, unit, integration, load-check, rules, kubernetes, browser, accuracy, faults, coverage, fuzz, lint or vuln" >&2; exit 2 ;;
 esac
 
 for part in "${missing[@]}"; do echo "NOT RUN: $part"; done

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,15 +40,7 @@ type Gateway struct {
 // serves. The process is killed when the test ends.
 func (b Binary) Start(tb testing.TB, config string, env ...string) *Gateway {
 	tb.Helper()
-	g := &Gateway{
-		tb: tb, File: filepath.Join(tb.TempDir(), "config.yaml"),
-		serving: make(chan struct{}), exited: make(chan struct{}),
-	}
-	if err := os.WriteFile(g.File, []byte(config), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	g.cmd = exec.Command(string(b), "-config", g.File)
-	g.cmd.Env = append(cleanEnv(), env...)
+	g := b.prepare(tb, config, env...)
 	reader, writer := io.Pipe()
 	g.cmd.Stdout, g.cmd.Stderr = writer, writer
 	if err := g.cmd.Start(); err != nil {
@@ -69,6 +62,46 @@ func (b Binary) Start(tb testing.TB, config string, env ...string) *Gateway {
 	case <-time.After(startLimit):
 		tb.Fatalf("the gateway does not serve after %s", startLimit)
 	}
+	return g
+}
+
+// StartBlind runs the gateway with its log in out, from which nothing is read, and
+// returns when addr answers. The process is killed when the test ends.
+func (b Binary) StartBlind(tb testing.TB, config, addr string, out *os.File) *Gateway {
+	tb.Helper()
+	g := b.prepare(tb, config)
+	g.Addr = addr
+	g.cmd.Stdout, g.cmd.Stderr = out, out
+	if err := g.cmd.Start(); err != nil {
+		tb.Fatalf("cannot start the gateway: %v", err)
+	}
+	go func() {
+		_ = g.cmd.Wait() // the exit code says it all
+		close(g.exited)
+	}()
+	tb.Cleanup(g.end)
+	Eventually(tb, startLimit, addr+" answers", func() bool {
+		resp, err := http.Get(g.URL("/health"))
+		if err != nil {
+			return false
+		}
+		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	})
+	return g
+}
+
+// prepare makes a gateway that is not started yet.
+func (b Binary) prepare(tb testing.TB, config string, env ...string) *Gateway {
+	tb.Helper()
+	g := &Gateway{
+		tb: tb, File: filepath.Join(tb.TempDir(), "config.yaml"),
+		serving: make(chan struct{}), exited: make(chan struct{}),
+	}
+	if err := os.WriteFile(g.File, []byte(config), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	g.cmd = exec.Command(string(b), "-config", g.File)
+	g.cmd.Env = append(cleanEnv(), env...)
 	return g
 }
 
@@ -96,6 +129,9 @@ func (g *Gateway) end() {
 		g.tb.Logf("the end of the log of %s:\n%s", g.Addr, strings.Join(lines[max(0, len(lines)-shownLines):], "\n"))
 	}
 }
+
+// PID is the number of the process.
+func (g *Gateway) PID() int { return g.cmd.Process.Pid }
 
 // Signal sends a signal; a process that has ended does not mind.
 func (g *Gateway) Signal(sig syscall.Signal) { _ = g.cmd.Process.Signal(sig) }

@@ -41,3 +41,15 @@ func isFree(port int) bool {
 	defer udp.Close()
 	return true
 }
+
+// Loopback is the address of a port on 127.0.0.1.
+func Loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// Addresses are those of ports on 127.0.0.1.
+func Addresses(ports []int) []string {
+	var all []string
+	for _, port := range ports {
+		all = append(all, Loopback(port))
+	}
+	return all
+}

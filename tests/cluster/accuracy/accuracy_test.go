@@ -31,7 +31,7 @@ func TestAccuracy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := table{machine: inspect(), command: "make accuracy", began: time.Now()}
+	all := table{machine: harness.Inspect(), command: "make accuracy", began: time.Now()}
 	scenarios := smoke()
 	if *full {
 		scenarios = plan()

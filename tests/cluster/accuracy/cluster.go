@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-api-gateway-pro/gateway/tests/cluster/rig"
 	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
@@ -25,7 +24,7 @@ type stage struct {
 	tb       testing.TB
 	clock    clock
 	upstream *upstream
-	redis    *rig.Redis
+	redis    *harness.Redis
 	entries  []string // where requests go, one for each node
 	marks    map[string]mark
 	counted  bool // Redis is there all the time, to tell what it did
@@ -33,8 +32,8 @@ type stage struct {
 	binary  harness.Binary
 	configs []string
 	nodes   []*harness.Gateway // none if rivals play
-	relays  []*rig.Relay       // between each node and Redis; nil: none
-	gossip  *rig.Gossip        // nil: the nodes reach each other directly
+	relays  []*harness.Relay   // between each node and Redis; nil: none
+	gossip  *harness.Gossip    // nil: the nodes reach each other directly
 }
 
 // mark is a moment of a run and what each node's metrics were.
@@ -70,12 +69,12 @@ func newStage(tb testing.TB, binary harness.Binary, s scenario) *stage {
 	c := newClock()
 	st := &stage{tb: tb, clock: c, upstream: newUpstream(tb, c), marks: map[string]mark{}, binary: binary}
 	ports := harness.Ports(tb, 1+4*size)
-	st.redis = rig.NewRedis(tb, ports[0])
+	st.redis = harness.NewRedis(tb, ports[0])
 	if !s.orphan {
 		st.redis.Start()
 	}
-	data, binds := ports[1:1+size], rig.Addresses(ports[1+size:1+2*size])
-	st.entries = rig.Addresses(data)
+	data, binds := ports[1:1+size], harness.Addresses(ports[1+size:1+2*size])
+	st.entries = harness.Addresses(data)
 	if s.rival != nil {
 		startRivals(tb, st, s)
 		return st
@@ -83,7 +82,7 @@ func newStage(tb testing.TB, binary harness.Binary, s scenario) *stage {
 	redisAt, gossipAt := slices.Repeat([]string{st.redis.Addr}, size), binds
 	if s.relayed {
 		redisAt = st.relayRedis(ports[1+2*size : 1+3*size])
-		st.gossip = rig.NewGossip(tb, binds, ports[1+3*size:])
+		st.gossip = harness.NewGossip(tb, binds, ports[1+3*size:])
 		gossipAt = st.gossip.Addrs
 	}
 	for i := range size {
@@ -100,9 +99,9 @@ func newStage(tb testing.TB, binary harness.Binary, s scenario) *stage {
 // relayRedis puts a relay between every node and Redis.
 func (st *stage) relayRedis(ports []int) []string {
 	for _, port := range ports {
-		st.relays = append(st.relays, rig.NewRelay(st.tb, port, st.redis.Addr, func() bool { return true }))
+		st.relays = append(st.relays, harness.NewRelay(st.tb, port, st.redis.Addr, func() bool { return true }))
 	}
-	return rig.Addresses(ports)
+	return harness.Addresses(ports)
 }
 
 // settle waits until every node sees all and, if it is there, Redis.
@@ -205,8 +204,8 @@ func missing(tb testing.TB, binary harness.Binary, s scenario) string {
 	tb.Helper()
 	file := tb.TempDir() + "/config.yaml"
 	text := nodeConfig{
-		port: 1, redis: rig.Loopback(2), bind: rig.Loopback(3), advertise: rig.Loopback(3), join: []string{rig.Loopback(3)},
-		loads: s.loads, upstream: rig.Loopback(4),
+		port: 1, redis: harness.Loopback(2), bind: harness.Loopback(3), advertise: harness.Loopback(3), join: []string{harness.Loopback(3)},
+		loads: s.loads, upstream: harness.Loopback(4),
 	}.yaml()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)

@@ -3,7 +3,14 @@ package accuracy
 import (
 	"syscall"
 
-	"github.com/go-api-gateway-pro/gateway/tests/cluster/rig"
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
+)
+
+// What the relays to Redis do.
+const (
+	faultSlow     = harness.Slow
+	faultHang     = harness.Hang
+	faultMidReply = harness.MidReply
 )
 
 // What can happen to a stage. Each is one step of a script.
@@ -29,10 +36,10 @@ func exhaust(st *stage) {
 }
 
 // every node's way to Redis.
-func between(h rig.Harm, share float64) func(*stage) {
+func between(f harness.Harm, share float64) func(*stage) {
 	return func(st *stage) {
 		for _, r := range st.relays {
-			r.Play(h, share)
+			r.Play(f, share)
 		}
 	}
 }
@@ -45,12 +52,12 @@ func refuse(st *stage) {
 
 // cutRedis takes the way to Redis from one node.
 func cutRedis(i int) func(*stage) {
-	return func(st *stage) { st.relays[i].Play(rig.Swallow, 1) }
+	return func(st *stage) { st.relays[i].Play(faultHang, 1) }
 }
 
 // cutPeers takes the other nodes from one node.
 func cutPeers(i int) func(*stage) {
-	return func(st *stage) { st.gossip.Cut(i) }
+	return func(st *stage) { st.gossip.Cut.Store(int32(i)) }
 }
 
 func cutBoth(i int) func(*stage) {

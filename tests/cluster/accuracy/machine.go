@@ -2,7 +2,6 @@ package accuracy
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -12,36 +11,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// machine is what a run stands on.
-type machine struct{ cores, golang, redis, commit string }
-
-// inspect asks the tools; what one does not tell is "unknown".
-func inspect() machine {
-	return machine{
-		cores:  strconv.Itoa(runtime.NumCPU()),
-		golang: runtime.Version(),
-		redis:  redisVersion(output("redis-server", "--version")),
-		commit: output("git", "describe", "--always", "--dirty", "--abbrev=12"),
-	}
-}
-
-func output(name string, args ...string) string {
-	text, err := exec.Command(name, args...).Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(text))
-}
-
-func redisVersion(text string) string {
-	for _, field := range strings.Fields(text) {
-		if version, ok := strings.CutPrefix(field, "v="); ok {
-			return version
-		}
-	}
-	return "unknown"
-}
 
 const (
 	budget      = 10 * time.Millisecond // of a check, by default

@@ -37,12 +37,3 @@ func TestChildTime(t *testing.T) {
 		t.Errorf("got %s of somebody else's child, want 0", got)
 	}
 }
-
-func TestRedisVersion(t *testing.T) {
-	if got := redisVersion("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc"); got != "7.0.15" {
-		t.Errorf("got %q", got)
-	}
-	if got := redisVersion(""); got != "unknown" {
-		t.Errorf("got %q", got)
-	}
-}

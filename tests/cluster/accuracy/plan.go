@@ -4,8 +4,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/go-api-gateway-pro/gateway/tests/cluster/rig"
 )
 
 const (
@@ -118,11 +116,11 @@ func slowRedis() []scenario {
 		}
 	}
 	return []scenario{
-		harmed("5 % of calls over budget", between(rig.SlowReplies, .05), tail(markFault, markEnd), slowCalls()),
-		harmed("20 % of calls over budget", between(rig.SlowReplies, .20), tail(markFault, markEnd), slowCalls()),
-		harmed("45 % of calls over budget", between(rig.SlowReplies, .45), tail(markFault, markEnd), slowCalls()),
-		harmed("replies break off in the middle", between(rig.CutReplies, .5), tail(markFault, markEnd), slowCalls()),
-		harmed("Redis swallows everything", between(rig.Swallow, 1), tail(markFault, markEnd), slowCalls()),
+		harmed("5 % of calls over budget", between(faultSlow, .05), tail(markFault, markEnd), slowCalls()),
+		harmed("20 % of calls over budget", between(faultSlow, .20), tail(markFault, markEnd), slowCalls()),
+		harmed("45 % of calls over budget", between(faultSlow, .45), tail(markFault, markEnd), slowCalls()),
+		harmed("replies break off in the middle", between(faultMidReply, .5), tail(markFault, markEnd), slowCalls()),
+		harmed("Redis swallows everything", between(faultHang, 1), tail(markFault, markEnd), slowCalls()),
 		harmed("Redis refuses connections", refuse, tail(markFault, markEnd)),
 	}
 }

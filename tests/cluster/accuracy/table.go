@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // outcome is what a line says in the end.
@@ -97,7 +99,7 @@ func (c check) judge(got reading) outcome {
 
 // table is all lines and how they came about.
 type table struct {
-	machine machine
+	machine harness.Machine
 	command string
 	began   time.Time
 	took    time.Duration
@@ -131,8 +133,8 @@ func (t *table) write(w io.Writer) error {
 	var b strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	add("# Accuracy\n")
-	add("Commit %s, %s, `%s`, %s.", t.machine.commit, t.began.UTC().Format("2006-01-02 15:04 MST"), t.command, t.took.Round(time.Second))
-	add("Machine: %s cores, shared by nodes, Redis, upstream and load; %s, Redis %s.\n", t.machine.cores, t.machine.golang, t.machine.redis)
+	add("Commit %s, %s, `%s`, %s.", t.machine.Commit, t.began.UTC().Format("2006-01-02 15:04 MST"), t.command, t.took.Round(time.Second))
+	add("Machine: %s cores, shared by nodes, Redis, upstream and load; %s, Redis %s.\n", t.machine.Cores, t.machine.Go, t.machine.Redis)
 	add("Three nodes, one Redis, admissions counted at the upstream. R in tokens a second, B the burst, T the time of the load. " +
 		"A line marked – is shown beside, not judged. A miss on a machine more than 70 %% busy is INVALID: run it again on a quiet one.")
 	add("Loads are chosen so that nodes, Redis, upstream and generator together keep to 60 %% of two cores; the heaviest run took %.0f %% of the machine here.\n", 100*t.heaviest())

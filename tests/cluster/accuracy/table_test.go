@@ -79,7 +79,7 @@ func TestTailNeedsTimersOnTime(t *testing.T) {
 func TestTableTellsHowItCameAbout(t *testing.T) {
 	r := steadyRun(6000, .5, admitted(.985, 1.001), serverErrors())
 	all := table{
-		machine: machine{cores: "2", golang: "go1", redis: "7", commit: "abc"}, command: "make accuracy",
+		machine: harness.Machine{Cores: "2", Go: "go1", Redis: "7", Commit: "abc"}, command: "make accuracy",
 		began: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), took: 99 * time.Second,
 		lines: append(r.lines(), unplayed(r.scenario, "a|b", unbuilt)...),
 	}

@@ -2,7 +2,9 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,119 +12,103 @@ import (
 	"time"
 )
 
-const (
-	answerLimit = 30 * time.Second // beyond any stall that is promised
-	clientConns = 4096
-)
+const answerLimit = 25 * time.Second // beyond any stall that is promised
 
-// shot is a request and what came of it.
-type shot struct {
-	number     string
-	kind       string
-	sent, done time.Duration // since the run began
-	status     int           // 0 if there was no whole answer
-	why        string        // there was none
+// kind is one of the requests that the load sends, as often as each is listed.
+type kind struct {
+	method, path, user string
 }
 
-// good reports whether the client got what it came for: success, or the word that
-// its limit is used up.
-func (s shot) good() bool {
-	return s.status >= 200 && s.status < 300 || s.kind == kindTaken && s.status == http.StatusTooManyRequests
+// mix is the load: of six requests three in the long run are GETs and one a POST that nothing
+// limits, two are users' who ask for more than they may.
+func mix() []kind {
+	return []kind{
+		{http.MethodGet, "/free/", ""},
+		{http.MethodPost, "/free/", ""},
+		{http.MethodGet, "/free/", ""},
+		{http.MethodGet, "/limited/", "ann"},
+		{http.MethodGet, "/free/", ""},
+		{http.MethodGet, "/limited/", "bob"},
+	}
 }
 
-// load sends requests at a constant rate, whatever the answers do, each on time:
-// a stalled cluster gets as many as one in good health.
+// load sends requests at a steady rate, whatever the answers do.
 type load struct {
-	front  string
-	tokens []string // of the users, in turn
-	gets   int      // per second
-	posts  int
-	taken  int
-	clock  func() time.Duration
+	url    string
+	rate   int // a second
+	kinds  []kind
+	tokens map[string]string // by user
+	clock  clock
 
-	client *http.Client
-	mu     sync.Mutex // guards shots
-	shots  []shot
-	flight sync.WaitGroup
+	client  http.Client
+	sending sync.WaitGroup
+
+	mu       sync.Mutex // guards requests
+	requests []request
 }
 
-func newLoad(front string, tokens []string, clock func() time.Duration) *load {
+// newLoad opens a connection for each request: a client that keeps connections
+// sends a request again when one breaks, and nobody may but the gateway.
+func newLoad(st *stage, rate int) *load {
 	return &load{
-		front: front, tokens: tokens, gets: 200, posts: 100, taken: 3 * limitRate, clock: clock,
-		client: &http.Client{
-			Timeout:   answerLimit,
-			Transport: &http.Transport{MaxIdleConns: clientConns, MaxIdleConnsPerHost: clientConns},
-		},
+		url: "http://" + st.front.addr, rate: rate, kinds: mix(), tokens: st.tokens, clock: st.clock,
+		client: http.Client{Timeout: answerLimit, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 }
 
-// run sends until ctx is done and returns when every request has its outcome.
-func (l *load) run(ctx context.Context) []shot {
-	var kinds sync.WaitGroup
-	kinds.Go(func() { l.pace(ctx, kindGet, l.gets) })
-	kinds.Go(func() { l.pace(ctx, kindPost, l.posts) })
-	kinds.Go(func() { l.pace(ctx, kindTaken, l.taken) })
-	kinds.Wait()
-	l.flight.Wait()
-	l.client.CloseIdleConnections()
-	return l.shots
-}
-
-// pace starts each request at its time; those that a pause of the machine made
-// late leave at once.
-func (l *load) pace(ctx context.Context, kind string, rate int) {
-	begin := time.Now()
-	for i := 0; ; i++ {
-		due := begin.Add(time.Duration(i) * time.Second / time.Duration(rate))
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Until(due)):
-		}
-		l.flight.Go(func() { l.shoot(kind, i) })
+// run sends until ctx ends and returns when every request has its outcome.
+func (l *load) run(ctx context.Context, ids *int) []request {
+	gap := time.Second / time.Duration(l.rate)
+	turns := rand.New(rand.NewPCG(uint64(l.rate), 1)) // nginx goes in turn: a load that did too would send each kind to one node
+	for due := l.clock.now(); ctx.Err() == nil; due += gap {
+		time.Sleep(due - l.clock.now())
+		*ids++
+		id, k := "r"+strconv.Itoa(*ids), l.kinds[turns.IntN(len(l.kinds))]
+		l.sending.Go(func() {
+			r := l.send(id, k, due)
+			l.mu.Lock()
+			l.requests = append(l.requests, r)
+			l.mu.Unlock()
+		})
 	}
+	l.sending.Wait()
+	return l.requests
 }
 
-func (l *load) shoot(kind string, i int) {
-	s := shot{number: kind + strconv.Itoa(i), kind: kind, sent: l.clock()}
-	defer func() {
-		s.done = l.clock()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.shots = append(l.shots, s)
-	}()
-	resp, err := l.client.Do(l.request(s, i))
+func (l *load) send(id string, k kind, due time.Duration) request {
+	r := request{id: id, method: k.method, user: k.user, sent: l.clock.now()}
+	r.late = r.sent - due
+	r.err = l.ask(&r, k)
+	r.done = l.clock.now()
+	if r.err != nil {
+		r.status = 0
+	}
+	return r
+}
+
+func (l *load) ask(r *request, k kind) error {
+	var body io.Reader
+	if k.method == http.MethodPost {
+		body = strings.NewReader("order " + r.id)
+	}
+	req, err := http.NewRequest(k.method, l.url+k.path+r.id, body)
 	if err != nil {
-		s.why = err.Error()
-		return
+		return err
+	}
+	req.Header.Set("X-Request-ID", r.id)
+	if k.user != "" {
+		req.Header.Set("Authorization", "Bearer "+l.tokens[k.user])
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.why = err.Error()
-		return
+	r.status, r.own = resp.StatusCode, string(text) == r.id
+	r.node, _, _ = strings.Cut(resp.Header.Get("X-Asked"), ",")
+	if resp.Header.Get("X-Request-ID") != r.id && r.status < 500 {
+		return errors.Join(err, errors.New("the answer carries another request's id"))
 	}
-	s.status = resp.StatusCode
-	if !s.good() {
-		s.why = strings.TrimSpace(string(text))
-	}
-}
-
-func (l *load) request(s shot, i int) *http.Request {
-	method, path, body := http.MethodGet, "/free/", ""
-	switch s.kind {
-	case kindPost:
-		method, body = http.MethodPost, "a body"
-	case kindTaken:
-		path = "/limited/"
-	}
-	req, err := http.NewRequest(method, "http://"+l.front+path, strings.NewReader(body))
-	if err != nil {
-		panic(err) // of a constant URL
-	}
-	// Go's client would send a POST again by itself if it knew how.
-	req.GetBody = nil
-	req.Header.Set(numberHeader, s.number)
-	req.Header.Set("Authorization", "Bearer "+l.tokens[i%len(l.tokens)])
-	return req
+	return err
 }

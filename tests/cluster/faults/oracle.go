@@ -1,123 +1,114 @@
 package faults
 
 import (
-	"fmt"
+	"net/http"
+	"slices"
 	"time"
 )
 
-// The one bucket that all limited requests share.
-const (
-	limitRate  = 100 // tokens per second
-	limitBurst = 100
-)
+// request is one request of the load and what its client saw.
+type request struct {
+	id     string
+	method string
+	user   string        // whose bucket it is charged to; empty: a route without limits
+	late   time.Duration // that it was sent after its time
+	sent   time.Duration
+	done   time.Duration
+	status int    // 0: no whole answer
+	node   string // that nginx asked first; empty: unknown
+	own    bool   // the answer was to this very request
+	err    error  // why there is no answer
+}
 
-// observed is what a run cost the clients.
-type observed struct {
+// failed is no answer, or one that is neither the upstream's nor the limit's.
+func (r request) failed() bool { return r.status/100 != 2 && r.status != http.StatusTooManyRequests }
+
+// repeatable is a request that may reach an upstream twice.
+func (r request) repeatable() bool { return r.method == http.MethodGet }
+
+// hit is one arrival at an upstream.
+type hit struct {
+	id string
+	at time.Duration
+}
+
+// span is a stretch of time.
+type span struct{ from, to time.Duration }
+
+// allowance is what the buckets of a run may admit.
+type allowance struct {
+	rate, burst float64 // of each user
+	bursts      int     // times a bucket may begin full
+	factor      float64 // of that; 1: exactly the limit
+}
+
+// verdict is what the oracle finds.
+type verdict struct {
 	requests   int
-	failed     []shot // no whole answer, or another than success and, where limited, 429
-	lost       int    // answered with success, but never seen by an upstream
-	duplicated int    // POSTs that arrived more than once
-	over       float64
-	stall      time.Duration
-	lastBad    time.Duration // when the last failed request was answered
+	failed     int
+	outside    int // of the failed, those that were not under way at the moment
+	lost       int // a client got a 2xx of which no upstream knows, or another's
+	duplicated int // non-idempotent and seen twice
+	over       int // admitted beyond the allowance, all users together
+	admitted   float64
+	stall      time.Duration // of the slowest answer
+	late       time.Duration // the latest request left so much after its time
+	lastBad    time.Duration // when the last failed answer came
+	firstBad   request
 }
 
-// observe compares what was sent with what arrived.
-func observe(shots []shot, arrived func(number string) int) observed {
-	o := observed{requests: len(shots)}
-	admitted := 0
-	first, last := time.Duration(1<<62), time.Duration(0)
-	for _, s := range shots {
-		hits := arrived(s.number)
-		o.stall = max(o.stall, s.done-s.sent)
-		if !s.good() {
-			o.failed = append(o.failed, s)
-			o.lastBad = max(o.lastBad, s.done)
+// judge joins what clients and upstreams saw. Moment is when those under way
+// could fail through nobody's fault.
+func judge(requests []request, hits []hit, moment span, a allowance) verdict {
+	v := verdict{requests: len(requests)}
+	seen := map[string]int{}
+	for _, h := range hits {
+		seen[h.id]++
+	}
+	for _, r := range requests {
+		v.weigh(r, seen[r.id], moment)
+	}
+	v.charge(requests, seen, a)
+	return v
+}
+
+func (v *verdict) weigh(r request, seen int, moment span) {
+	v.stall, v.late = max(v.stall, r.done-r.sent), max(v.late, r.late)
+	if r.failed() {
+		if v.failed == 0 {
+			v.firstBad = r
 		}
-		if s.status >= 200 && s.status < 300 && hits == 0 {
-			o.lost++
-		}
-		switch s.kind {
-		case kindPost:
-			o.duplicated += max(hits-1, 0)
-		case kindTaken:
-			admitted += min(hits, 1)
-			first, last = min(first, s.sent), max(last, s.sent)
+		v.failed++
+		v.lastBad = max(v.lastBad, r.done)
+		if r.sent > moment.to || r.done < moment.from {
+			v.outside++
 		}
 	}
-	if last > first {
-		o.over = float64(admitted) / (limitBurst + limitRate*(last-first).Seconds())
+	if r.status/100 == 2 && (seen == 0 || !r.own) {
+		v.lost++
 	}
-	return o
+	if !r.repeatable() && seen > 1 {
+		v.duplicated++
+	}
 }
 
-// bound is what a run may cost.
-type bound struct {
-	excuse    excuse
-	over      float64       // admitted / (B + R·T) at most
-	stall     time.Duration // the longest answer
-	recovered time.Duration // after the fault has ended
-}
-
-// promised is what holds for every fault unless it says otherwise.
-func promised() bound {
-	return bound{excuse: none(), over: 1.02, stall: 2 * time.Second, recovered: 30 * time.Second}
-}
-
-// atOnce is how long it may take from the decision to the deed.
-const atOnce = 5 * time.Millisecond
-
-// excuse tells which requests may fail.
-type excuse struct {
-	words  string
-	covers func(s shot, from, to time.Duration) bool // of a fault that lasted so long
-}
-
-func none() excuse {
-	return excuse{"none", func(shot, time.Duration, time.Duration) bool { return false }}
-}
-
-// inFlight are the requests that were on their way when it happened.
-func inFlight() excuse {
-	return excuse{"those in flight", func(s shot, from, _ time.Duration) bool {
-		return s.sent <= from+atOnce && s.done >= from
-	}}
-}
-
-// meanwhile are those that met the fault.
-func meanwhile() excuse {
-	return excuse{"while it lasts", func(s shot, from, to time.Duration) bool { return s.done >= from && s.sent <= to }}
-}
-
-// few are at most so many of those that met the fault, until breakers open.
-func few(most int) excuse {
-	met, n := meanwhile(), 0
-	return excuse{fmt.Sprintf("≤ %d", most), func(s shot, from, to time.Duration) bool {
-		if !met.covers(s, from, to) {
-			return false
-		}
-		n++
-		return n <= most
-	}}
-}
-
-// misses lists what a run cost beyond its bound.
-func (b bound) misses(o observed, r run) []string {
-	var all []string
-	miss := func(bad bool, format string, args ...any) {
-		if bad {
-			all = append(all, fmt.Sprintf(format, args...))
+// charge compares what reached the upstream for each user with the allowance.
+func (v *verdict) charge(requests []request, seen map[string]int, a allowance) {
+	users := map[string]float64{}
+	var times []time.Duration
+	for _, r := range requests {
+		times = append(times, r.sent, r.done)
+		if r.user != "" {
+			users[r.user] += float64(seen[r.id])
 		}
 	}
-	for _, s := range o.failed {
-		if !b.excuse.covers(s, r.began, r.ended) {
-			all = append(all, fmt.Sprintf("%s failed after %s with %d %.200s; sent at %s, the fault %s to %s", s.number, s.done-s.sent, s.status, s.why, s.sent, r.began, r.ended))
-		}
+	if len(users) == 0 {
+		return
 	}
-	miss(o.lost > 0, "%d lost", o.lost)
-	miss(o.duplicated > 0, "%d duplicated", o.duplicated)
-	miss(o.over > b.over, "admitted %.4f of B + R·T, want at most %.2f", o.over, b.over)
-	miss(o.stall > b.stall, "the longest answer took %s, want at most %s", o.stall, b.stall)
-	miss(r.recovered > b.recovered, "recovered after %s, want at most %s", r.recovered, b.recovered)
-	return all
+	lasted := (slices.Max(times) - slices.Min(times)).Seconds()
+	due := float64(a.bursts)*a.burst + a.rate*lasted
+	for _, got := range users {
+		v.admitted = max(v.admitted, got/due)
+		v.over += max(0, int(got-due*a.factor))
+	}
 }

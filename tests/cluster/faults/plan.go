@@ -4,62 +4,66 @@ import (
 	"slices"
 	"syscall"
 	"time"
-
-	"github.com/go-api-gateway-pro/gateway/tests/cluster/rig"
 )
 
 const second = time.Second
 
-// plan is every fault of the table, in its order.
+// quiet is what most faults may cost: nothing that a client notices.
+func quiet() promise { return promise{stall: second, factor: usualFactor} }
+
+// forgetful is the same of a Redis that comes back empty: another burst.
+func forgetful() promise { return promise{stall: second, factor: usualFactor, bursts: 1} }
+
+// plan is every fault, in the order of the table.
 func plan() []fault {
-	return slices.Concat(redisFaults(), nodeFaults(), upstreamFaults(), configFaults(), machineFaults(), deployments())
+	return slices.Concat(redisFaults(), nodeFaults(), partitions(), upstreamFaults(), besides(), clocks(), changes())
 }
 
-// but is the usual bound with a change.
-func but(change func(*bound)) bound {
-	b := promised()
-	change(&b)
-	return b
+// smoke is what every test run plays: bounds that hold on any machine.
+func smoke() []fault {
+	brief := func(f fault) fault {
+		f.rate, f.lasts, f.promise.stall, f.promise.factor = 60, second, answerLimit, 2
+		return f
+	}
+	return []fault{brief(redisFaults()[0]), brief(upstreamFaults()[0])}
 }
 
-func failing(e excuse) bound { return but(func(b *bound) { b.excuse = e }) }
+func local(v view) bool       { return v.limits == "local" }
+func opened(v view) bool      { return v.open > 0 }
+func allLocal(st *stage) bool { return st.everyNode(local) }
 
-func over(most float64) bound { return but(func(b *bound) { b.over = most }) }
-
-// forgot is what a Redis that lost its buckets may cost: two fifths of a burst, once.
-const forgot = 1.04
-
-// redisFaults are Redis' own and those of the way there.
+// redisFaults take Redis away or make it worse than none.
 func redisFaults() []fault {
-	ways := func(do func(*rig.Relay)) func(*stage) {
+	relays := func(do func(*stage, int)) func(*stage) {
 		return func(st *stage) {
-			for _, r := range st.relays {
-				do(r)
+			for i := range st.relays {
+				do(st, i)
 			}
 		}
 	}
-	play := func(h rig.Harm, share float64) func(*stage) {
-		return ways(func(r *rig.Relay) { r.Play(h, share) })
-	}
 	return []fault{
 		{
-			name: "Redis killed (SIGKILL), started 5 s later", bound: over(forgot), lasts: 5 * second,
-			do: func(st *stage) { st.redis.Kill() }, undo: func(st *stage) { st.redis.Start() },
+			name: "redis killed", lasts: 6 * second, promise: forgetful(), seen: allLocal,
+			do:   func(st *stage) { st.redis.Kill() },
+			undo: func(st *stage) { st.redis.Start() },
 		},
 		{
-			name: "Redis stopped (SIGSTOP) for 5 s", bound: promised(), lasts: 5 * second,
-			do: func(st *stage) { st.redis.Signal(syscall.SIGSTOP) }, undo: func(st *stage) { st.redis.Signal(syscall.SIGCONT) },
+			name: "redis stopped", lasts: 6 * second, promise: quiet(), seen: allLocal,
+			do:   func(st *stage) { st.redis.Signal(syscall.SIGSTOP) },
+			undo: func(st *stage) { st.redis.Signal(syscall.SIGCONT) },
 		},
 		{
-			name: "Redis slow: every third reply 30 ms over budget", bound: over(1.1), lasts: 5 * second,
-			do: play(rig.SlowReplies, .33), undo: play(rig.Harmless, 0),
+			name: "redis slow", lasts: 6 * second, promise: slowly(), seen: allLocal,
+			do:   relays(func(st *stage, i int) { st.relays[i].Play(slow, 1) }),
+			undo: relays(func(st *stage, i int) { st.relays[i].Play(sound, 0) }),
 		},
 		{
-			name: "Redis refuses connections for 5 s", bound: promised(), lasts: 5 * second,
-			do: ways((*rig.Relay).Refuse), undo: ways((*rig.Relay).Open),
+			name: "redis refuses", lasts: 6 * second, promise: quiet(), seen: allLocal,
+			do:   relays(func(st *stage, i int) { st.relays[i].Refuse() }),
+			undo: relays(func(st *stage, i int) { st.relays[i].Open() }),
 		},
 		{
-			name: "Redis out of memory for 5 s (noeviction)", bound: promised(), lasts: 5 * second,
+			name: "redis out of memory", lasts: 6 * second, promise: quiet(), seen: allLocal,
 			do: func(st *stage) {
 				st.redis.Do("CONFIG", "SET", "maxmemory-policy", "noeviction")
 				st.redis.Do("CONFIG", "SET", "maxmemory", "1")
@@ -67,167 +71,176 @@ func redisFaults() []fault {
 			undo: func(st *stage) { st.redis.Do("CONFIG", "SET", "maxmemory", "0") },
 		},
 		{
-			name: "Redis fails over: the master of three sentinels killed", bound: over(forgot), guarded: true, lasts: second,
+			// It is over when the sentinels have made the replica the master.
+			name: "redis fails over", sentinel: true, promise: quiet(), seen: allLocal,
 			do: func(st *stage) { st.redis.Kill() },
 		},
 	}
 }
 
-// nodeFaults befall one of three nodes.
+// slowly is the promise where calls come late: what shares admit while late
+// charges are on their way.
+func slowly() promise { return promise{stall: second, factor: 1.1} }
+
+// nodeFaults befall one node of three.
 func nodeFaults() []fault {
-	const victim = size - 1
 	return []fault{
 		{
-			name: "node killed (SIGKILL), started 3 s later", bound: failing(inFlight()), lasts: 3 * second,
-			do:   func(st *stage) { st.nodes[victim].signal(syscall.SIGKILL) },
-			undo: func(st *stage) { st.nodes[victim].start() },
+			name: "node killed", lasts: 6 * second, promise: promise{underWay: true, stall: second, factor: usualFactor},
+			do:   func(st *stage) { st.nodes[last].Signal(syscall.SIGKILL); st.nodes[last].Exit(stopLimit) },
+			undo: func(st *stage) { st.start(last) },
 		},
 		{
-			// Who waits for it waits as long as it is stopped.
-			name: "node stopped (SIGSTOP) for 10 s", bound: but(func(b *bound) { b.stall = 12 * second }), lasts: 10 * second,
-			do:   func(st *stage) { st.nodes[victim].signal(syscall.SIGSTOP) },
-			undo: func(st *stage) { st.nodes[victim].signal(syscall.SIGCONT) },
+			// nginx has handed requests over and may not hand them to another node: they
+			// wait. The deadline of those that were read passes meanwhile: a 504.
+			name: "node stopped for 10 s", lasts: 10 * second, promise: promise{underWay: true, stall: 12 * second, factor: usualFactor},
+			do:   func(st *stage) { st.nodes[last].Signal(syscall.SIGSTOP) },
+			undo: func(st *stage) { st.nodes[last].Signal(syscall.SIGCONT) },
 		},
 		{
-			name: "node cut off from its peers for 8 s", bound: promised(), lasts: 8 * second,
-			do: func(st *stage) { st.gossip.Cut(victim) }, undo: func(st *stage) { st.gossip.Heal() },
+			// Descriptors come back when the crowd's time to send a request, 5 s, is over.
+			// Until then the node opens no connection to Redis either: some calls fail.
+			name: "node out of descriptors", lasts: 8 * second, promise: promise{stall: 7 * second, factor: slowly().factor},
+			do:   (*stage).exhaust,
+			undo: (*stage).relieve,
+			seen: func(st *stage) bool { _, answers := st.look(last); return !answers },
 		},
 		{
-			name: "node cut off from Redis for 8 s", bound: promised(), lasts: 8 * second,
-			do:   func(st *stage) { st.relays[victim].Play(rig.Swallow, 1) },
-			undo: func(st *stage) { st.relays[victim].Play(rig.Harmless, 0) },
+			name: "disk full under a node's log", fullDisk: true, lasts: 6 * second, promise: quiet(), do: nothing,
+			seen: func(st *stage) bool { return st.nodes[last].Metrics().Sum("gateway_log_dropped_total") > 0 },
 		},
+	}
+}
+
+// nothing is done where the fault is there from the start.
+func nothing(*stage) {}
+
+// besides is what no request needs.
+func besides() []fault {
+	lost := func(st *stage) bool { return st.nodes[last].Metrics().Sum("gateway_trace_spans_dropped_total") > 0 }
+	return []fault{
+		{
+			name: "trace collector refuses", traced: true, lasts: 8 * second, promise: quiet(), seen: lost,
+			do:   func(st *stage) { st.collector.Refuse() },
+			undo: func(st *stage) { st.collector.Open() },
+		},
+		{
+			name: "trace collector hangs", traced: true, lasts: 8 * second, promise: quiet(), seen: lost,
+			do:   func(st *stage) { st.collector.Play(hang, 1) },
+			undo: func(st *stage) { st.collector.Play(sound, 0) },
+		},
+		{name: "configuration broken", lasts: 4 * second, promise: quiet(), seen: refused, do: breakFile, undo: restore},
+		{
+			name: "configuration half-written", lasts: 4 * second, promise: quiet(), seen: refused, do: halve,
+			undo: func(st *stage) { st.write(st.nodes[last].File, st.configs[last]) },
+		},
+		{
+			name: "configuration swapped by a link", lasts: 4 * second, promise: quiet(),
+			do:   func(st *stage) { st.link("..v1", st.configs[last]); st.link("..v2", st.other(last, 1)) },
+			undo: func(st *stage) { st.link("..v3", st.configs[last]) },
+			seen: func(st *stage) bool { return st.someNode(func(v view) bool { return v.versions == 2 }) },
+		},
+	}
+}
+
+// clocks step and come back. A bucket whose clock leaps ahead is full once more.
+func clocks() []fault {
+	const step = time.Hour
+	redis := func(name string, by time.Duration) fault {
+		return fault{
+			name: name, stepped: true, lasts: 5 * second, promise: forgetful(),
+			do:   func(st *stage) { st.redisClock.set(st.tb, by) },
+			undo: func(st *stage) { st.redisClock.set(st.tb, 0) },
+			seen: func(st *stage) bool { return time.Until(st.redis.Time()).Round(time.Minute) == by },
+		}
+	}
+	node := func(name string, by time.Duration) fault {
+		return fault{
+			name: name, inside: true, lasts: 5 * second, promise: quiet(),
+			do:   func(st *stage) { st.nodeClock.Store(int64(by)) },
+			undo: func(st *stage) { st.nodeClock.Store(0) },
+		}
+	}
+	return []fault{
+		redis("redis' clock an hour ahead", step), redis("redis' clock an hour behind", -step),
+		node("a node's clock an hour ahead", step), node("a node's clock an hour behind", -step),
+	}
+}
+
+// changes are what operators do on purpose: nothing may fail.
+func changes() []fault {
+	const many = 1000 // requests a second, so that 20,000 are asked
+	return []fault{
+		{name: "rolling restart", rate: many, lasts: 20 * second, promise: quiet(), do: rolling},
+		{name: "reload, forty times", rate: many, lasts: 20 * second, promise: quiet(), do: reload, undo: func(st *stage) {
+			for i := range size {
+				st.nodes[i].Replace(st.configs[i])
+			}
+		}},
+		{name: "scale from 3 to 5 to 2", lasts: 10 * second, promise: quiet(), do: scale},
+	}
+}
+
+// partitions cut one node off.
+func partitions() []fault {
+	cutRedis := func(st *stage) { st.relays[last].Play(hang, 1) }
+	cutPeers := func(st *stage) { st.gossip.Cut.Store(last) }
+	heal := func(st *stage) {
+		st.gossip.Cut.Store(nobody)
+		st.relays[last].Play(sound, 0)
+	}
+	alone := func(st *stage) bool { v, ok := st.look(last); return ok && v.members == 1 }
+	return []fault{
+		{name: "node cut off from redis", lasts: 8 * second, promise: quiet(), do: cutRedis, undo: heal, seen: func(st *stage) bool { return st.someNode(local) }},
+		{name: "node cut off from its peers", lasts: 15 * second, promise: quiet(), do: cutPeers, undo: heal, seen: alone},
 		{
 			// Nobody can know of such a node: R·(1 + m/N).
-			name: "node cut off from both for 8 s", bound: over(1 + 1./size + .02), lasts: 8 * second,
-			do: func(st *stage) {
-				st.gossip.Cut(victim)
-				st.relays[victim].Play(rig.Swallow, 1)
-			},
-			undo: func(st *stage) {
-				st.gossip.Heal()
-				st.relays[victim].Play(rig.Harmless, 0)
-			},
+			name: "node cut off from both", lasts: 15 * second, promise: promise{stall: second, factor: 1 + 1./size + .02}, seen: alone,
+			do:   func(st *stage) { cutRedis(st); cutPeers(st) },
+			undo: heal,
 		},
 	}
 }
 
-// untilOpen is what one sick endpoint of two may cost until its breakers are open:
-// seven failures, and what was on its way meanwhile.
-const untilOpen = 15
-
-// upstreamFaults befall one of two endpoints. What may be sent again is sent to the
-// other.
+// upstreamFaults befall one of two upstreams of a route. A dead backend costs
+// three nodes seven failures, those under way and a probe now and then; GETs are
+// sent to the other one, unless the answer had begun.
 func upstreamFaults() []fault {
-	sick := func(name string, m mischief, e excuse) fault {
+	const dead, probes = 7, 6
+	plays := func(name string, a act, underWay int) fault {
 		return fault{
-			name: "upstream " + name + " for 5 s", bound: failing(e), lasts: 5 * second,
-			do: func(st *stage) { st.sick.play(m) }, undo: func(st *stage) { st.sick.play(wellBehaved) },
+			name: "upstream " + name, lasts: 6 * second, seen: func(st *stage) bool { return st.someNode(opened) },
+			promise: promise{failed: dead + probes + underWay, stall: 1500 * time.Millisecond, factor: usualFactor},
+			do:      func(st *stage) { st.upstreams[0].play(a) },
+			undo:    func(st *stage) { st.upstreams[0].play(answers) },
 		}
 	}
-	flap := func(st *stage) {
-		for range 8 {
-			st.sick.refuse()
-			time.Sleep(300 * time.Millisecond)
-			st.sick.open()
-			time.Sleep(300 * time.Millisecond)
-		}
-	}
+	// A third of the load goes to the first upstream, of which a quarter are POSTs.
+	// Those under way fail as well, and those that start until the word is there.
+	const (
+		begun  = int(usualRate / 3 * (workTime + delivery) / time.Second)
+		posts  = (begun + 3) / 4
+		waited = usualRate / 3 / 4 // POSTs of the second that the route waits
+	)
 	return []fault{
 		{
-			name: "upstream refuses connections for 5 s", bound: failing(inFlight()), lasts: 5 * second,
-			do: func(st *stage) { st.sick.refuse() }, undo: func(st *stage) { st.sick.open() },
+			name: "upstream refuses", lasts: 6 * time.Second, seen: func(st *stage) bool { return st.someNode(opened) },
+			promise: promise{underWay: true, stall: 1500 * time.Millisecond, factor: usualFactor},
+			do:      func(st *stage) { st.upstreams[0].refuse() },
+			undo:    func(st *stage) { st.upstreams[0].open() },
 		},
-		sick("breaks answers off in the middle", breaksOff, few(untilOpen)),
-		sick("answers rubbish", talksRubbish, few(untilOpen)),
-		sick("half-closes without an answer", halfCloses, few(untilOpen)),
-		sick("answers after the timeout", dawdles, few(untilOpen)),
-		{name: "upstream comes and goes every 0.3 s", bound: failing(few(untilOpen)), do: flap},
-	}
-}
-
-// configFaults befall the configuration of every node.
-func configFaults() []fault {
-	each := func(do func(*node)) func(*stage) {
-		return func(st *stage) {
-			for _, n := range st.nodes[:size] {
-				do(n)
-			}
-		}
-	}
-	halved := func(n *node) {
-		text := n.text()
-		n.write(n.file, text[:len(text)/2])
-		time.Sleep(300 * time.Millisecond)
-		n.write(n.file, text)
-	}
-	var good []string
-	return []fault{
+		plays("resets in mid-body", resetsMid, begun),
+		plays("answers garbage", garbles, posts),
+		plays("is slow", dawdles, waited),
+		plays("half-closes instead of answering", halfCloseNo, posts),
 		{
-			name: "configuration broken for 3 s", bound: promised(), lasts: 3 * second,
-			do: each(func(n *node) {
-				good = append(good, n.text())
-				n.replace("routes: [")
-			}),
-			undo: each(func(n *node) {
-				n.replace(good[0])
-				good = good[1:]
-			}),
+			// An answer is an answer; the connection is of no use any more.
+			name: "upstream half-closes after answers", lasts: 6 * time.Second, promise: quiet(),
+			do:   func(st *stage) { st.upstreams[0].play(halfCloses) },
+			undo: func(st *stage) { st.upstreams[0].play(answers) },
 		},
-		{name: "configuration half-written in place, then whole", bound: promised(), lasts: second, do: each(halved)},
-		{name: "configuration replaced by a symbolic link swap", bound: promised(), lasts: second, do: each((*node).relink)},
 		{
-			name: "twenty reloads, a request each millisecond", bound: promised(), dense: true, lasts: second,
-			do: func(st *stage) {
-				for i := range 20 {
-					each(func(n *node) { n.replace(n.text() + "# once more\n") })(st)
-					time.Sleep(time.Duration(800+10*i) * time.Millisecond)
-				}
-			},
+			name: "upstream flaps, each second", promise: promise{failed: flaps * posts, stall: 1500 * time.Millisecond, factor: usualFactor}, do: flap,
 		},
-	}
-}
-
-// machineFaults befall what a node stands on.
-func machineFaults() []fault {
-	hang := func(on bool) func(*stage) { return func(st *stage) { st.collector.hanging.Store(on) } }
-	return []fault{
-		{name: "collector takes traces and never answers, for 5 s", bound: promised(), lasts: 5 * second, do: hang(true), undo: hang(false)},
-		{
-			// Connections wait in the kernel, and with them who sent them. An upstream to which
-			// there is no connection yet cannot be reached.
-			name: "no file descriptor left for 5 s", bound: but(func(b *bound) { b.stall, b.excuse = 7*second, few(untilOpen) }), lasts: 5 * second,
-			do:   func(st *stage) { st.nodes[0].descriptors(1) },
-			undo: func(st *stage) { st.nodes[0].descriptors(4096) },
-		},
-		{name: "disk full under the log", bound: promised(), log: "/dev/full", lasts: 5 * second, do: func(*stage) {}},
-	}
-}
-
-// deployments are no faults, and should not be felt.
-func deployments() []fault {
-	rolling := func(st *stage) {
-		for _, n := range st.nodes[:size] {
-			n.stop()
-			n.start()
-		}
-	}
-	scale := func(st *stage) {
-		st.join(size, largest)
-		st.front.follow(st.entries(largest))
-		time.Sleep(4 * second)
-		st.members.Store(2)
-		for _, n := range st.nodes[2:] {
-			n.signal(syscall.SIGTERM)
-		}
-		time.Sleep(second)
-		st.front.follow(st.entries(2))
-		for _, n := range st.nodes[2:] {
-			n.stop()
-		}
-	}
-	return []fault{
-		{name: "rolling restart, a request each millisecond", bound: promised(), dense: true, lasts: 10 * second, do: rolling},
-		{name: "scaled from 3 nodes to 5 and to 2", bound: promised(), lasts: second, do: scale},
 	}
 }

@@ -1,176 +1,234 @@
 package faults
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/go-api-gateway-pro/gateway/tests/cluster/rig"
+	"github.com/go-api-gateway-pro/gateway/node"
 	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 const (
-	size    = 3 // nodes, as a rule
-	largest = 5 // nodes there is room for
-	users   = 4
+	size      = 3 // nodes
+	last      = 2 // the node that faults of one node befall
+	most      = 5 // while scaled out
+	userRate  = 40
+	userBurst = 60
+
+	startLimit = 30 * time.Second // for the nodes to find each other and Redis
+	stopLimit  = 20 * time.Second
 )
 
-// stage is everything a fault can befall.
+// stage is what a fault plays on: nginx, nodes, Redis, upstreams, and what lies
+// between them.
 type stage struct {
 	tb        testing.TB
-	epoch     time.Time
-	ledger    *ledger
-	well      *upstream // one endpoint of the service
-	sick      *upstream // the other
-	collector *collector
-	redis     *rig.Redis
-	guard     *guard       // sentinels, where Redis has some
-	relays    []*rig.Relay // between each node and Redis
-	gossip    *rig.Gossip
-	nodes     []*node
+	clock     clock
+	binary    harness.Binary
 	front     *front
-	members   atomic.Int32 // that the nodes should see
-	tokens    []string
+	redis     *harness.Redis
+	spare     *failover // a replica and sentinels; nil: none
+	collector *harness.Relay
+	ledger    *ledger
+	upstreams []*upstream // two of the free route, one of the limited one
+	gossip    *harness.Gossip
+	relays    []*harness.Relay // from each node to Redis
+	configs   []string
+	admins    []string
+	entries   []string           // where nginx reaches the nodes
+	nodes     []*harness.Gateway // nil: not a process of its own, or not there
+	tokens    map[string]string
+	access    string // which requests the nodes log
+	members   int    // that the nodes are to see when all is well
+
+	crowd      crowd
+	redisClock *redisClock  // nil: it goes right
+	nodeClock  atomic.Int64 // what the wall clock of the last node is off, in ns
 }
 
-// now is the time since the stage was set.
-func (st *stage) now() time.Duration { return time.Since(st.epoch) }
-
-// newStage brings up a cluster and returns when it is in good health.
+// newStage brings up what a fault needs and returns when it is ready for load.
 func newStage(tb testing.TB, binary harness.Binary, f fault) *stage {
 	tb.Helper()
-	ports := harness.Ports(tb, 4+5*largest+guardPorts)
-	st := &stage{tb: tb, epoch: time.Now(), ledger: newLedger(), collector: newCollector(tb, ports[0])}
-	st.well, st.sick = newUpstream(tb, ports[1], st.ledger), newUpstream(tb, ports[2], st.ledger)
-	group := func(i int) []int { return ports[4+i*largest : 4+(i+1)*largest] }
-	st.startRedis(f, ports[3], group(0), ports[4+5*largest:])
-	binds := rig.Addresses(group(1))
-	st.gossip = rig.NewGossip(tb, binds, group(2))
-	dir := tb.TempDir()
-	for i := range largest {
-		n := &node{
-			tb: tb, binary: binary, addr: rig.Addresses(group(3))[i], admin: rig.Addresses(group(4))[i],
-			file: filepath.Join(dir, fmt.Sprintf("node%d", i), "config.yaml"), log: filepath.Join(dir, fmt.Sprintf("node%d.log", i)),
-		}
-		if f.log != "" && i == 0 {
-			n.log = f.log
-		}
-		if err := os.Mkdir(filepath.Dir(n.file), 0o700); err != nil {
-			tb.Fatal(err)
-		}
-		n.write(n.file, st.config(i, n, binds[i]))
-		st.nodes = append(st.nodes, n)
+	st := &stage{tb: tb, binary: binary, clock: clock{time.Now()}, members: size, access: "errors", nodes: make([]*harness.Gateway, most)}
+	if f.fullDisk {
+		st.access = "all"
 	}
-	tb.Cleanup(st.end)
-	st.join(0, size)
-	st.front = newFront(tb, rig.Loopback(ports[len(ports)-1]), st.entries(size))
-	st.settle()
-	for i := range users {
-		st.tokens = append(st.tokens, harness.Forge(tb, "HS256", harness.Secret, map[string]any{
-			"sub": fmt.Sprintf("user-%d", i), "iss": "api-gateway", "exp": time.Now().Add(time.Hour).Unix(),
-		}))
+	free := ports(harness.Ports(tb, 1+5*most+1+3+1+sentinels))
+	st.startRedis(&free, f)
+	st.startUpstreams(&free, f)
+	st.entries, st.admins = harness.Addresses(free.take(most)), harness.Addresses(free.take(most))
+	binds := harness.Addresses(free.take(most))
+	st.gossip = harness.NewGossip(tb, binds, free.take(most))
+	for i, bind := range binds {
+		st.configs = append(st.configs, st.yaml(i, bind))
 	}
+	st.startAll(f)
+	st.tokens = map[string]string{"ann": token(tb, "ann"), "bob": token(tb, "bob")}
+	st.front = newFront(tb, harness.Loopback(free.take(1)[0]), st.entries[:size])
+	harness.Eventually(tb, startLimit, "a cluster that is well", func() bool { return st.ill() == "" })
 	return st
 }
 
-// startRedis starts what the nodes limit by, and a relay to it for each.
-func (st *stage) startRedis(f fault, port int, relays, guards []int) {
+// ports are free ones.
+type ports []int
+
+func (p *ports) take(n int) []int {
+	taken := (*p)[:n]
+	*p = (*p)[n:]
+	return taken
+}
+
+// startRedis runs Redis, and a relay to it for each node.
+func (st *stage) startRedis(free *ports, f fault) {
 	st.tb.Helper()
-	st.redis = rig.NewRedis(st.tb, port)
+	var env []string
+	if f.stepped {
+		st.redisClock = newRedisClock(st.tb)
+		env = st.redisClock.env()
+	}
+	st.redis = harness.NewRedis(st.tb, free.take(1)[0], env...)
 	st.redis.Start()
-	if f.guarded {
-		st.guard = newGuard(st.tb, st.redis, guards)
-		return // nodes learn of servers from the sentinels: there is nothing to relay
+	for _, port := range free.take(most) {
+		st.relays = append(st.relays, harness.NewRelay(st.tb, port, st.redis.Addr, func() bool { return true }))
 	}
-	for _, p := range relays {
-		st.relays = append(st.relays, rig.NewRelay(st.tb, p, st.redis.Addr, func() bool { return true }))
+	if f.sentinel {
+		st.spare = newFailover(st.tb, st.redis, free.take(1+sentinels))
 	}
 }
 
-// config is what node i runs.
-func (st *stage) config(i int, n *node, bind string) string {
-	redis := "{}"
-	if st.guard != nil {
-		redis = fmt.Sprintf(`{mode: sentinel, master_name: main, addrs: ["%s"]}`, strings.Join(st.guard.addrs, `", "`))
-	} else {
-		redis = fmt.Sprintf(`{addrs: [%q]}`, st.relays[i].Addr)
-	}
-	port := func(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
-	return strings.Join([]string{
-		`server: {host: "127.0.0.1", port: ` + port(n.addr) + `, trusted_proxies: ["127.0.0.1"], drain_delay_ms: 1500, drain_timeout_ms: 15000}`,
-		`admin: {host: "127.0.0.1", port: ` + port(n.admin) + `}`,
-		`jwt: {secret: "` + harness.Secret + `"}`,
-		`redis: ` + redis,
-		`otel: {endpoint: "` + st.collector.addr + `", sample_ratio: 0.1}`,
-		fmt.Sprintf(`cluster: {bind: %q, advertise: %q, join: ["%s"], secret_key: "one-key-for-all-nodes"}`, bind, st.gossip.Addrs[i], strings.Join(st.gossip.Addrs[:size], `", "`)),
-		`routes:`,
-		`  - path: "/free/*"`,
-		fmt.Sprintf(`    upstreams: [{url: "http://%s"}, {url: "http://%s"}]`, st.well.addr, st.sick.addr),
-		`    auth_required: true`,
-		`    timeout_ms: 1500`,
-		`    retry: {attempts: 3, backoff_ms: 20}`,
-		`    breaker: {failures: 5, open_ms: 1000}`,
-		`    rate_limit: {key_by: user, rps: 20000, burst: 20000}`,
-		`  - path: "/limited/*"`,
-		`    upstream: "http://` + st.well.addr + `"`,
-		fmt.Sprintf(`    rate_limit: {key_by: global, rps: %d, burst: %d}`, limitRate, limitBurst),
-		``,
-	}, "\n")
-}
-
-// entries are the addresses of the first n nodes.
-func (st *stage) entries(n int) []string {
-	var all []string
-	for _, node := range st.nodes[:n] {
-		all = append(all, node.addr)
-	}
-	return all
-}
-
-// join starts the nodes from one to another; it does not wait for the cluster.
-func (st *stage) join(from, to int) {
+// startUpstreams runs the upstreams, and the collector of traces if the fault is
+// about it.
+func (st *stage) startUpstreams(free *ports, f fault) {
 	st.tb.Helper()
-	for _, n := range st.nodes[from:to] {
-		n.start()
+	st.ledger = &ledger{clock: st.clock}
+	for _, addr := range harness.Addresses(free.take(3)) {
+		st.upstreams = append(st.upstreams, newUpstream(st.tb, addr, st.ledger))
 	}
-	st.members.Store(int32(to))
+	st.startCollector(f)
 }
 
-// sound says what is not as it should be, empty if all is well.
-func (st *stage) sound() string {
-	members := int(st.members.Load())
-	for _, n := range st.nodes[:members] {
-		if why := n.sound(members); why != "" {
-			return why
-		}
-	}
-	return ""
+// token is a user's. It does not tell when it was issued: a node whose clock is
+// behind refuses what comes from the future.
+func token(tb testing.TB, user string) string {
+	return harness.Forge(tb, "HS256", harness.Secret, map[string]any{
+		"sub": user, "iss": "api-gateway", "exp": time.Now().Add(4 * time.Hour).Unix(),
+	})
 }
 
-// settle waits for good health.
-func (st *stage) settle() {
+// startCollector runs a collector of traces behind a relay, if the fault is about it.
+func (st *stage) startCollector(f fault) {
+	if !f.traced {
+		return
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	st.tb.Cleanup(web.Close)
+	st.collector = harness.NewRelay(st.tb, harness.Ports(st.tb, 1)[0], web.Listener.Addr().String(), func() bool { return true })
+}
+
+// startAll runs the nodes a stage begins with, the last one as the fault wants it.
+func (st *stage) startAll(f fault) {
 	st.tb.Helper()
-	why := "not asked yet"
-	for start := st.now(); why != ""; time.Sleep(50 * time.Millisecond) {
-		if why = st.sound(); why != "" && st.now()-start > startLimit {
-			st.tb.Fatalf("the cluster does not come up: %s", why)
+	for i := range size {
+		switch {
+		case i == last && f.fullDisk:
+			st.startOnFullDisk(i)
+		case i == last && f.inside:
+			st.startInside(i)
+		default:
+			st.start(i)
 		}
 	}
 }
 
-// end kills every process that still runs, and shows their logs if they matter.
-func (st *stage) end() {
-	for _, n := range st.nodes {
-		if n.cmd == nil {
-			continue
-		}
-		n.kill()
-		if st.tb.Failed() {
-			st.tb.Logf("the end of the log of %s:\n%s", n.addr, n.lastLog())
-		}
+// start runs node i, for the first time or again.
+func (st *stage) start(i int) {
+	st.tb.Helper()
+	st.nodes[i] = st.binary.Start(st.tb, st.configs[i])
+}
+
+// startOnFullDisk runs node i with a log that cannot be written.
+func (st *stage) startOnFullDisk(i int) {
+	st.tb.Helper()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		st.tb.Fatal(err)
 	}
+	st.tb.Cleanup(func() { full.Close() })
+	st.nodes[i] = st.binary.StartBlind(st.tb, st.configs[i], st.entries[i], full)
+}
+
+// startInside runs node i in this process, where its clock can be stepped.
+func (st *stage) startInside(i int) {
+	st.tb.Helper()
+	path := filepath.Join(st.tb.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(st.configs[i]), 0o600); err != nil {
+		st.tb.Fatal(err)
+	}
+	n, err := node.New(node.Options{Path: path, Log: io.Discard, Now: func() time.Time {
+		return stepped(time.Now(), time.Duration(st.nodeClock.Load()))
+	}})
+	if err != nil {
+		st.tb.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := n.Run(ctx); err != nil {
+			st.tb.Errorf("the node in this process: %v", err)
+		}
+	})
+	st.tb.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+}
+
+// stop ends node i as a deployment does.
+func (st *stage) stop(i int) {
+	st.tb.Helper()
+	st.nodes[i].Signal(syscall.SIGTERM)
+	st.nodes[i].Exit(stopLimit)
+}
+
+// yaml is the configuration of node i. The nodes reach Redis and each other
+// through relays.
+func (st *stage) yaml(i int, bind string) string {
+	var b strings.Builder
+	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	_, port, _ := net.SplitHostPort(st.entries[i])
+	_, admin, _ := net.SplitHostPort(st.admins[i])
+	add(`server: {host: "127.0.0.1", port: %s, trusted_proxies: ["127.0.0.1"]}`, port)
+	add(`admin: {host: "127.0.0.1", port: %s}`, admin)
+	add(`log: {access: %q}`, st.access)
+	add(`jwt: {secret: %q}`, harness.Secret)
+	add(`%s`, st.redisYAML(i))
+	add(`cluster: {bind: %q, advertise: %q, join: ["%s"], secret_key: "one-key-for-all-nodes"}`,
+		bind, st.gossip.Addrs[i], strings.Join(st.gossip.Addrs[:size], `", "`))
+	if st.collector != nil {
+		add(`otel: {endpoint: %q, sample_ratio: 1}`, st.collector.Addr)
+	}
+	add(`routes:`)
+	add(`  - {path: "/free/*", upstreams: [{url: "http://%s"}, {url: "http://%s"}], timeout_ms: 1000, retry: {attempts: 2, backoff_ms: 10}, breaker: {open_ms: 1000}}`,
+		st.upstreams[0].addr, st.upstreams[1].addr)
+	add(`  - {path: "/limited/*", upstream: "http://%s", auth_required: true, rate_limit: {key_by: user, rps: %d, burst: %d}}`, st.upstreams[2].addr, userRate, userBurst)
+	return b.String()
+}
+
+func (st *stage) redisYAML(i int) string {
+	if st.spare != nil {
+		return fmt.Sprintf(`redis: {mode: sentinel, master_name: main, addrs: ["%s"]}`, strings.Join(st.spare.sentinels, `", "`))
+	}
+	return fmt.Sprintf(`redis: {addrs: [%q]}`, st.relays[i].Addr)
 }

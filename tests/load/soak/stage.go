@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-api-gateway-pro/gateway/tests/cluster/rig"
 	"github.com/go-api-gateway-pro/gateway/tests/harness"
 	"github.com/go-api-gateway-pro/gateway/tests/load/attack"
 )
@@ -32,11 +31,11 @@ type stage struct {
 func newStage(tb testing.TB, binary harness.Binary) *stage {
 	tb.Helper()
 	ports := harness.Ports(tb, 4)
-	redis := rig.NewRedis(tb, ports[0])
+	redis := harness.NewRedis(tb, ports[0])
 	redis.Start()
-	s := &stage{tb: tb, version: 1, streams: newUpstream(tb, rig.Loopback(ports[3]))}
+	s := &stage{tb: tb, version: 1, streams: newUpstream(tb, harness.Loopback(ports[3]))}
 	for _, port := range ports[1:3] {
-		s.ups = append(s.ups, newUpstream(tb, rig.Loopback(port)))
+		s.ups = append(s.ups, newUpstream(tb, harness.Loopback(port)))
 	}
 	s.config = harness.Config{
 		Server: `trusted_proxies: ["127.0.0.1"], max_connections_per_client: 0, drain_delay_ms: 0`, Redis: redis.Addr,

@@ -1,8 +1,9 @@
-package rig
+package harness
 
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -13,25 +14,25 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
-
-	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 const redisLimit = 10 * time.Second // to start or to answer the harness
 
 // Redis is a redis-server process that keeps nothing on disk.
 type Redis struct {
-	Addr   string
-	tb     testing.TB
-	port   string
-	dir    string
-	cmd    *exec.Cmd // nil: not running
-	client *redis.Client
+	Addr     string
+	tb       testing.TB
+	port     string
+	dir      string
+	env      []string  // beside the test's
+	Sentinel string    // file of a sentinel's configuration; empty: it is none
+	cmd      *exec.Cmd // nil: not running
+	client   *redis.Client
 }
 
 // NewRedis does not start it yet. It is killed when the test ends.
-func NewRedis(tb testing.TB, port int) *Redis {
-	r := &Redis{tb: tb, Addr: Loopback(port), port: strconv.Itoa(port), dir: tb.TempDir()}
+func NewRedis(tb testing.TB, port int, env ...string) *Redis {
+	r := &Redis{tb: tb, Addr: Loopback(port), port: strconv.Itoa(port), dir: tb.TempDir(), env: env}
 	r.client = redis.NewClient(&redis.Options{
 		Addr: r.Addr, MaxRetries: -1, DialerRetries: 1, PoolSize: 2,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -47,15 +48,18 @@ func NewRedis(tb testing.TB, port int) *Redis {
 func (r *Redis) Start() {
 	r.tb.Helper()
 	r.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", r.port, "--save", "", "--appendonly", "no", "--dir", r.dir)
+	if r.Sentinel != "" {
+		r.cmd = exec.Command("redis-server", r.Sentinel, "--sentinel")
+	}
+	r.cmd.Env = append(os.Environ(), r.env...)
 	if err := r.cmd.Start(); err != nil {
 		r.tb.Fatalf("cannot start redis-server: %v", err)
 	}
-	harness.Eventually(r.tb, redisLimit, "redis-server answers on "+r.Addr, func() bool {
+	Eventually(r.tb, redisLimit, "redis-server answers on "+r.Addr, func() bool {
 		return r.client.Ping(context.Background()).Err() == nil
 	})
 }
 
-// Signal sends a signal to the process.
 func (r *Redis) Signal(sig syscall.Signal) {
 	r.tb.Helper()
 	if err := r.cmd.Process.Signal(sig); err != nil {
@@ -113,6 +117,16 @@ func (r *Redis) Number(section, name string) float64 {
 		}
 	}
 	return 0
+}
+
+// Time is the server's clock.
+func (r *Redis) Time() time.Time {
+	r.tb.Helper()
+	now, err := r.client.Time(context.Background()).Result()
+	if err != nil {
+		r.tb.Fatalf("cannot ask redis-server for its time: %v", err)
+	}
+	return now
 }
 
 // Do sends one command.

@@ -1,4 +1,4 @@
-package rig
+package harness
 
 import (
 	"io"
@@ -14,10 +14,10 @@ import (
 type Harm int
 
 const (
-	Harmless    Harm = iota
-	SlowReplies      // a part of the replies comes late
-	Swallow          // what is sent vanishes, connections stand
-	CutReplies       // a part of the replies breaks off in the middle, with the connection
+	Sound    Harm = iota
+	Slow          // a part of the replies comes late
+	Hang          // what is sent vanishes, connections stand
+	MidReply      // a part of the replies breaks off in the middle, with the connection
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 	relayBuffer = 64 << 10
 )
 
-// mischief is a harm and the part of the replies it befalls.
+// mischief is a fault and the part of the replies it befalls.
 type mischief struct {
 	harm  Harm
 	share float64
@@ -50,7 +50,7 @@ type Relay struct {
 func NewRelay(tb testing.TB, port int, target string, allowed func() bool) *Relay {
 	tb.Helper()
 	r := &Relay{tb: tb, Addr: Loopback(port), target: target, allowed: allowed, conns: map[net.Conn]struct{}{}}
-	r.Play(Harmless, 0)
+	r.Play(Sound, 0)
 	r.Open()
 	tb.Cleanup(func() {
 		r.Refuse()
@@ -118,7 +118,7 @@ func (r *Relay) carry(client net.Conn) {
 	pass(server, client, func(chunk []byte) bool { return r.reply(client, chunk) })
 }
 
-// keep notes connections that Refuse must break; it is false once it has.
+// keep notes connections that refuse must break; it is false once it has.
 func (r *Relay) keep(conns ...net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -151,7 +151,7 @@ func pass(from, to net.Conn, deliver func([]byte) bool) {
 }
 
 func (r *Relay) ask(server io.Writer, chunk []byte) bool {
-	if r.now.Load().harm == Swallow {
+	if r.now.Load().harm == Hang {
 		return true
 	}
 	_, err := server.Write(chunk)
@@ -162,11 +162,11 @@ func (r *Relay) reply(client io.Writer, chunk []byte) bool {
 	now := r.now.Load()
 	hit := rand.Float64() < now.share
 	switch {
-	case now.harm == Swallow:
+	case now.harm == Hang:
 		return true
-	case now.harm == SlowReplies && hit:
+	case now.harm == Slow && hit:
 		time.Sleep(replyDelay)
-	case now.harm == CutReplies && hit:
+	case now.harm == MidReply && hit:
 		_, _ = client.Write(chunk[:len(chunk)/2]) // the connection ends either way
 		return false
 	}

@@ -1,4 +1,4 @@
-package rig
+package harness
 
 import (
 	"net"
@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-const nobody = -1
+const Nobody = -1
 
 // Gossip is the network between the nodes. Every node is reached through a relay
-// of its own, at the address it advertises; Cut takes one node out.
+// of its own, at the address it advertises; cut takes one node out.
 //
 // A datagram tells its sender by the port it comes from, a connection does not.
 // So while a node is cut off there are no connections between any nodes. The
@@ -19,18 +19,18 @@ const nobody = -1
 type Gossip struct {
 	binds []string // where the nodes listen
 	Addrs []string // where they are reached
-	cut   atomic.Int32
+	Cut   atomic.Int32
 }
 
 // NewGossip relays ports[i] to binds[i] until the test ends.
 func NewGossip(tb testing.TB, binds []string, ports []int) *Gossip {
 	tb.Helper()
 	g := &Gossip{binds: binds}
-	g.cut.Store(nobody)
+	g.Cut.Store(Nobody)
 	for i, port := range ports {
 		g.Addrs = append(g.Addrs, Loopback(port))
 		g.relayUDP(tb, i)
-		NewRelay(tb, port, binds[i], func() bool { return g.cut.Load() == nobody })
+		NewRelay(tb, port, binds[i], func() bool { return g.Cut.Load() == Nobody })
 	}
 	return g
 }
@@ -65,14 +65,8 @@ func (g *Gossip) relayUDP(tb testing.TB, i int) {
 	})
 }
 
-// Cut takes node i out of the network of the others.
-func (g *Gossip) Cut(i int) { g.cut.Store(int32(i)) }
-
-// Heal ends a cut.
-func (g *Gossip) Heal() { g.cut.Store(nobody) }
-
 // lets reports whether a datagram may pass to node i.
 func (g *Gossip) lets(from string, i int) bool {
-	cut := g.cut.Load()
-	return cut == nobody || int(cut) != i && from != g.binds[cut]
+	cut := g.Cut.Load()
+	return cut == Nobody || int(cut) != i && from != g.binds[cut]
 }

@@ -1,4 +1,4 @@
-package rig
+package harness
 
 import "testing"
 
@@ -7,5 +7,14 @@ func TestScriptCalls(t *testing.T) {
 		"cmdstat_evalsha_ro:calls=100,usec=1\r\ncmdstat_get:calls=9,usec=2\r\n"
 	if got := scriptCalls(stats); got != 15 {
 		t.Errorf("got %v, want 15", got)
+	}
+}
+
+func TestRedisVersion(t *testing.T) {
+	if got := redisVersion("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc"); got != "7.0.15" {
+		t.Errorf("got %q", got)
+	}
+	if got := redisVersion(""); got != "unknown" {
+		t.Errorf("got %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package rig
+package harness
 
 import (
 	"bufio"
@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/go-api-gateway-pro/gateway/tests/harness"
 )
 
 // echoing answers every line with itself until the test ends.
@@ -57,7 +55,7 @@ func talk(t *testing.T, addr string, patience time.Duration) (string, error) {
 }
 
 func TestRelayHarms(t *testing.T) {
-	r := NewRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
+	r := NewRelay(t, Ports(t, 1)[0], echoing(t), func() bool { return true })
 	f := func(what, want string, failing bool) {
 		t.Helper()
 		patience := 10 * time.Second
@@ -70,19 +68,19 @@ func TestRelayHarms(t *testing.T) {
 		}
 	}
 	f("no fault", "hello\n", false)
-	r.Play(CutReplies, 1)
+	r.Play(MidReply, 1)
 	f("broken off", "hel", true)
-	r.Play(Swallow, 1)
+	r.Play(Hang, 1)
 	f("hanging", "", true)
-	r.Play(Harmless, 0)
+	r.Play(Sound, 0)
 	f("healed", "hello\n", false)
 	r.Refuse()
 	f("refusing", "", true)
 }
 
 func TestRelayDelays(t *testing.T) {
-	r := NewRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
-	r.Play(SlowReplies, 1)
+	r := NewRelay(t, Ports(t, 1)[0], echoing(t), func() bool { return true })
+	r.Play(Slow, 1)
 	start := time.Now()
 	if got, err := talk(t, r.Addr, 5*time.Second); got != "hello\n" || err != nil {
 		t.Fatalf("got %q, %v", got, err)
@@ -93,7 +91,7 @@ func TestRelayDelays(t *testing.T) {
 }
 
 func TestRelayBreaksConnectionsThatStand(t *testing.T) {
-	r := NewRelay(t, harness.Ports(t, 1)[0], echoing(t), func() bool { return true })
+	r := NewRelay(t, Ports(t, 1)[0], echoing(t), func() bool { return true })
 	c, err := net.Dial("tcp", r.Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +111,7 @@ func TestRelayBreaksConnectionsThatStand(t *testing.T) {
 // A node that is cut off neither hears nor is heard, over datagrams and
 // connections; the others hear each other's datagrams.
 func TestGossipCutsOneNode(t *testing.T) {
-	ports := harness.Ports(t, 6)
+	ports := Ports(t, 6)
 	binds := Addresses(ports[:3])
 	var nodes []net.PacketConn
 	for _, addr := range binds {
@@ -159,13 +157,13 @@ func TestGossipCutsOneNode(t *testing.T) {
 		}
 	}
 	f(0, 0, 1, 2)
-	g.Cut(2)
+	g.Cut.Store(2)
 	f(0, 0, 1)
 	f(1, 0, 1)
 	f(2)
 	if _, err := talk(t, g.Addrs[0], time.Second); err == nil {
 		t.Error("a connection passes while a node is cut off")
 	}
-	g.Heal()
+	g.Cut.Store(Nobody)
 	f(2, 0, 1, 2)
 }
