@@ -136,18 +136,19 @@ func TestTimeHolds(t *testing.T) {
 }
 
 func TestTails(t *testing.T) {
-	t99 := func(ms int) (all []stage.Timing) {
-		all = append(all, stage.Timing{P99: time.Duration(10*ms) * time.Millisecond}) // one round is off
+	t99 := func(ms int) (all []offered) {
+		of := func(d time.Duration) offered { return offered{Timing: stage.Timing{P99: d}, rate: 7000} }
+		all = append(all, of(time.Duration(10*ms)*time.Millisecond)) // one round is off
 		for range tailRounds - 1 {
-			all = append(all, stage.Timing{P99: time.Duration(ms) * time.Millisecond})
+			all = append(all, of(time.Duration(ms)*time.Millisecond))
 		}
 		return all
 	}
-	of := tails{capacity: 10_000, rate: 7000, nginx: t99(2), gateway: t99(3)}
+	of := tails{nginx: t99(2), gateway: t99(3)}
 	if got := of.missed(); len(got) != 0 {
 		t.Errorf("1.5 times: missed %q", got)
 	}
-	if got := of.String(); !strings.Contains(got, "1.50 (1.50–1.50) ×") || !strings.Contains(got, "7,000 requests a second") {
+	if got := of.String(); !strings.Contains(got, "1.50 (1.50–1.50) ×") || !strings.Contains(got, "| nginx, bare proxy_pass | 7000 (7000–7000) |") {
 		t.Errorf("table:\n%s", got)
 	}
 	of.gateway = t99(5)

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	tailShare  = 0.7  // of the gateway's own most
+	tailShare  = 0.7  // of the most that each of both answers
 	tailRounds = 11   // that count
 	tailTries  = 22   // to get them
 	mostOthers = 0.08 // of the core; with more the round does not count
@@ -24,15 +24,21 @@ type runner struct {
 	pid  int
 }
 
+// offered is what one of both was offered, and how it took it.
+type offered struct {
+	stage.Timing
+	rate   float64
+	others float64 // the share of the core that others used meanwhile
+}
+
 // tails are the timings of both, round by round.
 type tails struct {
-	capacity, rate float64
-	nginx, gateway []stage.Timing
+	nginx, gateway []offered
 	disturbed      int // rounds that did not count
 }
 
-// measureTail finds what the gateway can do and offers 70 % of that to it and to
-// nginx, in turn, in short rounds. A round in which something else used the core tells
+// measureTail offers nginx and the gateway, in turn, 70 % of what each has just shown
+// it can do, in short rounds. A round in which something else used the core tells
 // nothing: 70 % and a bit more are too much for anybody.
 func measureTail(ctx context.Context, b *bench) (table string, missed []string, err error) {
 	c, err := b.startCrew(ctx, usual)
@@ -58,19 +64,16 @@ func measureTail(ctx context.Context, b *bench) (table string, missed []string, 
 }
 
 func (c *crew) compareTails(ctx context.Context, nginx runner) (t tails, err error) {
-	if t.capacity, err = c.capacity(ctx); err != nil {
-		return t, err
-	}
-	t.rate = tailShare * t.capacity
 	gateway := runner{c.addrs[0], c.pids[0]}
 	for try := 1; try <= tailTries && len(t.nginx) < tailRounds; try++ {
-		of, others1, err1 := c.offer(ctx, nginx, t.rate)
-		ours, others2, err2 := c.offer(ctx, gateway, t.rate)
+		of, err1 := c.offer(ctx, nginx)
+		ours, err2 := c.offer(ctx, gateway)
 		if err := errors.Join(err1, err2); err != nil {
 			return t, err
 		}
-		fmt.Fprintf(os.Stderr, "tail, round %d: p99 %s, nginx %s, others on the core %.2f, %.2f\n", try, ours.P99, of.P99, others2, others1)
-		if max(others1, others2) > mostOthers {
+		fmt.Fprintf(os.Stderr, "tail, round %d: %.0f/s, p99 %s; nginx %.0f/s, %s; others on the core %.2f, %.2f\n",
+			try, ours.rate, ours.P99, of.rate, of.P99, ours.others, of.others)
+		if max(of.others, ours.others) > mostOthers {
 			t.disturbed++
 			continue
 		}
@@ -79,32 +82,28 @@ func (c *crew) compareTails(ctx context.Context, nginx runner) (t tails, err err
 	return t, nil
 }
 
-// offer also tells which share of the core was used by others meanwhile.
-func (c *crew) offer(ctx context.Context, to runner, rate float64) (t stage.Timing, others float64, err error) {
-	load := c.load(int(rate*c.b.seconds/6), rate)
+// offer finds what one of both can do now, offers it the share of that, and sees what
+// others did meanwhile.
+func (c *crew) offer(ctx context.Context, to runner) (o offered, err error) {
+	load := c.load(int(5000*c.b.seconds), 0)
+	load.Addrs = []string{to.addr}
+	most, err := load.Run(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.rate = tailShare * most.PerSecond
+	load = c.load(int(o.rate*c.b.seconds/6), o.rate)
 	load.Addrs = []string{to.addr}
 	core, err1 := stage.CoreTime(stage.ProxyCore)
 	own, err2 := stage.CPUTime(to.pid)
 	start := time.Now()
-	t, err3 := load.Run(ctx)
+	var err3 error
+	o.Timing, err3 = load.Run(ctx)
 	took := time.Since(start)
 	coreAfter, err4 := stage.CoreTime(stage.ProxyCore)
 	ownAfter, err5 := stage.CPUTime(to.pid)
-	others = float64(coreAfter-core-(ownAfter-own)) / float64(took)
-	return t, others, errors.Join(err1, err2, err3, err4, err5)
-}
-
-// capacity is the requests per second that the gateway answers to clients who send
-// whenever they may: the most of three times, since others can only make it less.
-func (c *crew) capacity(ctx context.Context) (most float64, err error) {
-	for range 3 {
-		got, err := c.load(int(10_000*c.b.seconds), 0).Run(ctx)
-		if err != nil {
-			return 0, err
-		}
-		most = max(most, got.PerSecond)
-	}
-	return most, nil
+	o.others = float64(coreAfter-core-(ownAfter-own)) / float64(took)
+	return o, errors.Join(err1, err2, err3, err4, err5)
 }
 
 // ratio compares the p99 within each round.
@@ -128,23 +127,25 @@ func (t tails) missed() (missed []string) {
 
 // String is the table in Markdown.
 func (t tails) String() string {
-	text := fmt.Sprintf("**The slowest answers**, %s requests a second to both, %.0f %% of the %s that the gateway answers at most\n\n", grouped(int(t.rate)), 100*tailShare, grouped(int(t.capacity)))
-	text += "| | p50 | p99 | slowest |\n|---|---|---|---|\n"
+	text := fmt.Sprintf("**The slowest answers** at %.0f %% of what each answers at most\n\n", 100*tailShare)
+	text += "| | requests a second | p50 | p99 | slowest |\n|---|---|---|---|---|\n"
 	if len(t.nginx) == 0 {
-		return text + "| others used the core | | | |\n"
+		return text + "| others used the core | | | | |\n"
 	}
-	row := func(name string, all []stage.Timing) {
-		of := func(figure func(stage.Timing) time.Duration) string {
-			var values []float64
-			for _, one := range all {
-				values = append(values, 1000*figure(one).Seconds())
-			}
-			return stage.SpreadOf(values).Format("%.2f")
-		}
-		text += fmt.Sprintf("| %s | %s ms | %s ms | %s ms |\n", name, of(func(t stage.Timing) time.Duration { return t.P50 }),
-			of(func(t stage.Timing) time.Duration { return t.P99 }), of(func(t stage.Timing) time.Duration { return t.Max }))
-	}
-	row("nginx, bare proxy_pass", t.nginx)
-	row("gateway, everything on", t.gateway)
+	text += row("nginx, bare proxy_pass", t.nginx) + row("gateway, everything on", t.gateway)
 	return text + fmt.Sprintf("\np99 beside nginx's: %s ×, in %d rounds; %d more did not count.\n", t.ratio().Format("%.2f"), len(t.nginx), t.disturbed)
+}
+
+func row(name string, all []offered) string {
+	of := func(layout string, figure func(offered) float64) string {
+		var values []float64
+		for _, one := range all {
+			values = append(values, figure(one))
+		}
+		return stage.SpreadOf(values).Format(layout)
+	}
+	millis := func(d time.Duration) float64 { return 1000 * d.Seconds() }
+	return fmt.Sprintf("| %s | %s | %s ms | %s ms | %s ms |\n", name, of("%.0f", func(o offered) float64 { return o.rate }),
+		of("%.2f", func(o offered) float64 { return millis(o.P50) }), of("%.2f", func(o offered) float64 { return millis(o.P99) }),
+		of("%.2f", func(o offered) float64 { return millis(o.Max) }))
 }
