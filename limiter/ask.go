@@ -22,6 +22,7 @@ const (
 	askWaiting int32 = iota
 	askAnswered
 	askAbandoned
+	askAhead // nobody waits for it
 )
 
 // via is how one bucket of an ask is decided.
@@ -41,6 +42,7 @@ type ask struct {
 	items   []item
 	buf     []byte // the keys, one after the other
 	counted bool   // as demand
+	low     bool   // some stock should be filled up, which items have flights for
 	allowed bool
 	source  Source
 
@@ -65,7 +67,7 @@ type item struct {
 	want   int // tokens asked for
 	owed   int // tokens taken while Redis was away
 	terms  *terms
-	flight *flight // of the refill that travels with this ask
+	flight *flight // of the refill that travels with this ask, or that is to follow it
 }
 
 func newAsk() *ask {
@@ -80,7 +82,7 @@ func (a *ask) reset() {
 	clear(a.text)
 	clear(a.args)
 	a.items, a.buf, a.text, a.args = a.items[:0], a.buf[:0], a.text[:0], a.args[:0]
-	a.counted, a.allowed, a.source, a.err = false, false, SourceNone, nil
+	a.counted, a.low, a.allowed, a.source, a.err = false, false, false, SourceNone, nil
 	a.state.Store(askWaiting)
 }
 

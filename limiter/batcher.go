@@ -93,10 +93,10 @@ func (b *batcher) gather(batch, gone []*ask) ([]*ask, []*ask) {
 	defer b.mu.Unlock()
 	n := min(len(b.waiting), batchMax)
 	for _, a := range b.waiting[:n] {
-		if a.state.Load() == askWaiting {
-			batch = append(batch, a)
-		} else {
+		if a.state.Load() == askAbandoned {
 			gone = append(gone, a)
+		} else {
+			batch = append(batch, a)
 		}
 	}
 	rest := copy(b.waiting, b.waiting[n:])

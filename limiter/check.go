@@ -22,6 +22,9 @@ func (l *Limiter) Check(ctx context.Context, buckets []Bucket) Decision {
 	if state != stepDone {
 		a = l.consult(ctx, a, buckets, state, flight)
 	}
+	if a.low {
+		l.fetch(a)
+	}
 	d := a.decision()
 	end := l.elapsed()
 	d.Took = time.Duration(end - start)
@@ -39,6 +42,28 @@ func (l *Limiter) ask(buckets []Bucket) *ask {
 		a.add(l.rules.get(b.Limit), b.Key, max(b.Cost, 1))
 	}
 	return a
+}
+
+// fetch sends for the stock that a found low. Nobody waits for it.
+func (l *Limiter) fetch(a *ask) {
+	f := l.asks.Get().(*ask)
+	f.reset()
+	f.state.Store(askAhead)
+	for i := range a.items {
+		it := &a.items[i]
+		if it.flight == nil {
+			continue
+		}
+		f.buf = append(f.buf, a.key(i)...)
+		f.items = append(f.items, item{
+			rule: it.rule, cost: it.cost, end: len(f.buf), via: viaRefill,
+			need: it.cost, want: it.want, terms: it.terms, flight: it.flight,
+		})
+		it.flight = nil
+	}
+	if l.batcher.put(f) != nil {
+		l.remote.drop(f)
+	}
 }
 
 // consult has a decided with the help of Redis, within the budget. It returns

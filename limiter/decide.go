@@ -135,7 +135,18 @@ func (s *store) payLocked(a *ask, v view) {
 		s.metrics.leaseUsed.Add(float64(it.cost))
 		it.result = c.lease.granted(it, v.now)
 		c.share.use(v.now, it.rule, v.members, it.cost)
+		if c.lease.low(v.now) {
+			a.low, it.want = true, c.wanted(it, v.members)
+			it.departLocked(c, v)
+		}
 	}
+}
+
+// departLocked makes a refill known as on its way.
+func (it *item) departLocked(c *slot, v view) {
+	it.terms = it.rule.terms(it.cost, v.scale())
+	it.flight = &flight{done: make(chan struct{})}
+	c.lease.flight = it.flight
 }
 
 // sendLocked takes what a needs from stock, and marks what travels with it.
@@ -143,15 +154,15 @@ func (s *store) sendLocked(a *ask, v view) {
 	for i := range a.items {
 		it := &a.items[i]
 		c := s.slot(a, i, v.now)
-		it.terms = it.rule.terms(it.cost, v.scale())
 		c.share.settling = it.owed > 0
 		switch it.via {
 		case viaLease:
 			c.lease.tokens -= it.cost
 			it.result = c.lease.granted(it, v.now)
 		case viaRefill:
-			it.flight = &flight{done: make(chan struct{})}
-			c.lease.flight = it.flight
+			it.departLocked(c, v)
+		default:
+			it.terms = it.rule.terms(it.cost, v.scale())
 		}
 	}
 }

@@ -15,8 +15,9 @@
 //
 // A denial is believed until the missing tokens have arrived, a second at most.
 // A busy bucket draws tokens ahead, what is asked for in 50 ms, and pays from
-// stock; they were charged before they are used, so the limit holds. After a
-// grant that emptied the bucket nobody asks for a while. A busy bucket thus costs
+// stock; they were charged before they are used, so the limit holds. The next
+// grant is fetched when an eighth is left, so nobody waits for it. After a grant
+// that emptied the bucket nobody asks for a while. A busy bucket thus costs
 // some twenty scripts a second and node, whatever the demand.
 //
 // # Without Redis

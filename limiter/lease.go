@@ -83,6 +83,16 @@ func (l *lease) inUse(now int64) bool {
 // what arrives in the hold must find room in the bucket.
 func minHold(r *rule) int64 { return min(int64(leaseHorizon), r.fill()/2) }
 
+// fetchFrom is the grant, 320 tokens a second, from which on it is worth asking for
+// the next one before this one is used up.
+const fetchFrom = 16
+
+// low tells whether the next grant should be fetched now, so that no request has to
+// wait for it: an eighth is left. Where the bucket is empty there is none to fetch.
+func (l *lease) low(now int64) bool {
+	return 8*l.tokens <= l.refill && l.refill >= fetchFrom && l.flight == nil && l.retry == 0 && now >= l.hold
+}
+
 // granted is the result of an item paid from the stock.
 func (l *lease) granted(it *item, now int64) redis_rate.Result {
 	return redis_rate.Result{

@@ -70,7 +70,7 @@ func (r *remote) finish(a *ask, calls []call, sent int64, t *tally) {
 		r.metrics.call(c.Err())
 	}
 	mine := a.state.CompareAndSwap(askWaiting, askAnswered)
-	t.count(ans.err, mine)
+	t.count(ans.err, mine || a.state.Load() == askAhead)
 	a.err = ans.err
 	r.store.adopt(a, ans, r.view(), mine)
 	if mine {

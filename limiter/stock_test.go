@@ -71,6 +71,42 @@ func TestUnusedTokensGoBack(t *testing.T) {
 	}
 }
 
+// A stock that runs low is filled up before it is empty: of a limit that is not used
+// up nobody waits for Redis.
+func TestNobodyWaitsForTheNextGrant(t *testing.T) {
+	c := newCohort(t, 1)
+	hot := Bucket{Limit: hotLimit(1000)}
+	warmUp(t, c, hot)
+	asked := map[Source]int{}
+	for range 2000 { // 500 a second, for four seconds
+		asked[c.nodes[0].Check(t.Context(), []Bucket{hot}).Source]++
+		c.add(2 * time.Millisecond)
+	}
+	// The first grants are small: what will be asked for is not known yet.
+	if asked[SourceRedis] > 10 || asked[SourceLease] < 1990 {
+		t.Errorf("decisions by %v, want nearly all from stock", asked)
+	}
+	if calls := c.calls(); calls > 4*25 {
+		t.Errorf("%v scripts in four seconds, want at most 25 a second", calls)
+	}
+}
+
+// A bucket that is empty has no grant to fetch: there the node holds back.
+func TestNothingIsFetchedFromAnEmptyBucket(t *testing.T) {
+	f := func(l lease, now int64, want bool) {
+		t.Helper()
+		if got := l.low(now); got != want {
+			t.Errorf("%+v at %d: low %v, want %v", l, now, got, want)
+		}
+	}
+	f(lease{tokens: 4, refill: 32}, 5, true)
+	f(lease{tokens: 5, refill: 32}, 5, false)
+	f(lease{tokens: 1, refill: fetchFrom - 1}, 5, false)
+	f(lease{tokens: 4, refill: 32, flight: &flight{}}, 5, false)
+	f(lease{tokens: 4, refill: 32, hold: 6}, 5, false)
+	f(lease{tokens: 4, refill: 32, retry: 4}, 5, false)
+}
+
 // A node that ends gives back what it holds.
 func TestCloseReturnsTheStock(t *testing.T) {
 	s := newServer(t)
