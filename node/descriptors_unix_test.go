@@ -3,7 +3,9 @@
 package node
 
 import (
+	"io"
 	"net"
+	"net/http"
 	"syscall"
 	"testing"
 	"time"
@@ -61,5 +63,42 @@ func TestClientsLeaveDescriptors(t *testing.T) {
 		c.Close()
 	case <-time.After(10 * time.Second):
 		t.Fatal("the second is not taken after the first has gone")
+	}
+}
+
+// Who keeps idle connections does not keep others out: they make room.
+func TestIdleClientsMakeRoom(t *testing.T) {
+	n := startIn(t.Context(), t, streamRoutes, "drain_delay_ms: 0, idle_timeout_ms: 60000")
+	ask := func() (took time.Duration) {
+		t.Helper()
+		conn, r := n.dial()
+		began := time.Now()
+		if _, err := io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: gateway.test\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	for range 10 {
+		ask()
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	lower := before
+	lower.Cur = 2*nextDescriptor() - 4 // the upper half begins below
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lower); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) }()
+	if took := ask(); took > 10*time.Second {
+		t.Errorf("another client waited %s", took)
 	}
 }
