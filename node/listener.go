@@ -74,8 +74,8 @@ func (p *patient) Accept() (net.Conn, error) {
 		conn, err := p.AcceptTCP()
 		switch {
 		case err == nil:
-			p.leaveSome(conn)
 			if kept := p.keep(conn); kept != nil {
+				p.leaveSome(conn)
 				return kept, nil
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -90,10 +90,10 @@ func (p *patient) Accept() (net.Conn, error) {
 }
 
 // leaveSome waits while the process has hardly a descriptor left for upstreams, and
-// clients that could give some back. A connection that waits is served later; one
+// other connections that could give some back. A connection that waits is served later; one
 // that is taken without them fails. Those that are idle make room.
 func (p *patient) leaveSome(conn *net.TCPConn) {
-	for number := descriptorOf(conn); fewDescriptorsLeft(number) && p.taken() && p.ends.Load() == 0; number = nextDescriptor() {
+	for number := descriptorOf(conn); fewDescriptorsLeft(number) && p.connections() > 1 && p.ends.Load() == 0; number = nextDescriptor() {
 		if p.dismiss() {
 			time.Sleep(5 * time.Millisecond) // until it is closed
 		} else {
@@ -123,13 +123,6 @@ func (p *patient) dismiss() bool {
 	delete(p.parked, longest)
 	_ = longest.Conn.SetReadDeadline(time.Unix(1, 0))
 	return true
-}
-
-// taken reports whether a client has a connection.
-func (p *patient) taken() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.open) > 0
 }
 
 // keep returns the connection as it is served, nil if its client has too many.
