@@ -7,25 +7,45 @@
 set -eu
 cd "$(dirname "$0")/.."
 compose=${COMPOSE:-docker compose}
-patience=60 # seconds for a new one to become healthy
+patience=${PATIENCE:-60} # seconds for a new one to become healthy
 
 # shellcheck disable=SC2086 # a command and its arguments
 compose() { $compose "$@"; }
 
-healthy() { # whether every gateway says so
+fresh() { # those that were not there at the beginning
     for each in $(compose ps -q gateway); do
-        [ "$(docker inspect --format '{{.State.Health.Status}}' "$each")" = healthy ] || return 1
+        case $old in *"$each"*) ;; *) echo "$each" ;; esac
     done
+}
+
+health() { docker inspect --format '{{.State.Health.Status}}' "$1"; }
+
+# Whether every new one is. The old ones are not asked: they may be what is to be mended.
+healthy() {
+    new=$(fresh)
+    [ -n "$new" ] || return 1
+    for each in $new; do
+        [ "$(health "$each")" = healthy ] || return 1
+    done
+}
+
+# Takes the new one away that is not: it would be sent requests, and be in the way of the next attempt.
+give_up() {
+    echo "rolling: a new gateway is not healthy after $patience s; the old ones that are left go on. It said:" >&2
+    for each in $(fresh); do
+        [ "$(health "$each")" = healthy ] && continue
+        docker logs --tail 20 "$each" >&2 || true
+        docker stop -t 30 "$each" >/dev/null
+        docker rm "$each" >/dev/null
+    done
+    exit 1
 }
 
 await_health() {
     left=$patience
     until healthy; do
         left=$((left - 1))
-        if [ "$left" -eq 0 ]; then
-            echo "rolling: a new gateway is not healthy after $patience s; the old ones that are left go on" >&2
-            exit 1
-        fi
+        [ "$left" -gt 0 ] || give_up
         sleep 1
     done
 }

@@ -183,9 +183,6 @@ func (c *clientConn) Read(b []byte) (int, error) {
 // awaitRequest waits, parked, for the first byte of the next request. It returns
 // false if none came.
 func (c *clientConn) awaitRequest() bool {
-	if c.setReadDeadline(c.deadline) != nil {
-		return false
-	}
 	n, err := c.Conn.Read(c.first[:])
 	c.pending, c.idle = n == 1, false
 	return n == 1 && err == nil

@@ -20,7 +20,8 @@ func fewDescriptorsLeft(number uint64) bool {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return false
 	}
-	return number+min(reserveMost, limit.Cur/2) >= limit.Cur
+	most := uint64(limit.Cur) //nolint:unconvert // signed on FreeBSD
+	return number+min(reserveMost, most/2) >= most
 }
 
 // descriptorOf returns the number of a connection.

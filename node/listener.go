@@ -21,6 +21,8 @@ import (
 const (
 	quiet     = 20 * time.Millisecond // without a new connection: the queue is empty
 	quietMost = time.Second           // for clients that never cease to come
+
+	dismissOf = 64 // idle connections that are looked at to dismiss one
 )
 
 // patient is the data port's listener. It outlasts a shortage of file descriptors,
@@ -72,8 +74,8 @@ func (p *patient) Accept() (net.Conn, error) {
 		conn, err := p.AcceptTCP()
 		switch {
 		case err == nil:
-			p.leaveSome(conn)
 			if kept := p.keep(conn); kept != nil {
+				p.leaveSome(conn)
 				return kept, nil
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -88,19 +90,39 @@ func (p *patient) Accept() (net.Conn, error) {
 }
 
 // leaveSome waits while the process has hardly a descriptor left for upstreams, and
-// clients that could give some back. A connection that waits is served later; one
-// that is taken without them fails.
+// other connections that could give some back. A connection that waits is served later; one
+// that is taken without them fails. Those that are idle make room.
 func (p *patient) leaveSome(conn *net.TCPConn) {
-	for number := descriptorOf(conn); fewDescriptorsLeft(number) && p.taken() && p.ends.Load() == 0; number = nextDescriptor() {
-		time.Sleep(50 * time.Millisecond)
+	for number := descriptorOf(conn); fewDescriptorsLeft(number) && p.connections() > 1 && p.ends.Load() == 0; number = nextDescriptor() {
+		if p.dismiss() {
+			time.Sleep(5 * time.Millisecond) // until it is closed
+		} else {
+			time.Sleep(50 * time.Millisecond)
+		}
 	}
 }
 
-// taken reports whether a client has a connection.
-func (p *patient) taken() bool {
+// dismiss closes a connection that waits for a request, of some the one that has
+// waited longest. It returns false if there is none.
+func (p *patient) dismiss() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.open) > 0
+	var longest *clientConn
+	looked := 0
+	for conn := range p.parked {
+		if longest == nil || conn.deadline.Before(longest.deadline) {
+			longest = conn
+		}
+		if looked++; looked == dismissOf {
+			break
+		}
+	}
+	if longest == nil {
+		return false
+	}
+	delete(p.parked, longest)
+	_ = longest.Conn.SetReadDeadline(time.Unix(1, 0))
+	return true
 }
 
 // keep returns the connection as it is served, nil if its client has too many.
@@ -229,7 +251,8 @@ func (p *patient) cutOff() {
 func (p *patient) park(conn *clientConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.awake {
+	// Before it can be found: who finds it shortens the deadline.
+	if p.awake || conn.setReadDeadline(conn.deadline) != nil {
 		return false
 	}
 	p.parked[conn] = struct{}{}
