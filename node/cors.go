@@ -45,12 +45,11 @@ func (c *cors) isPreflight(req *fasthttp.Request) bool {
 		len(req.Header.Peek("Origin")) > 0 && len(req.Header.Peek("Access-Control-Request-Method")) > 0
 }
 
-// apply sets the response's CORS headers, replacing any of the upstream.
+// apply sets the response's CORS headers; those of the upstream are gone.
 func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, preflight bool) {
 	if !c.enabled() {
 		return
 	}
-	dropCORS(h)
 	if preflight {
 		h.Add("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 	} else if !c.any {
@@ -89,21 +88,6 @@ func (c *cors) applyPreflight(h *fasthttp.ResponseHeader) {
 	h.Set("Access-Control-Allow-Methods", c.methods)
 	h.Set("Access-Control-Allow-Headers", c.headers)
 	h.Set("Access-Control-Max-Age", c.maxAge)
-}
-
-// dropCORS removes what the upstream said of CORS: two answerers must not both do.
-// Most upstreams say nothing, so the names are looked for once, not each alone.
-func dropCORS(h *fasthttp.ResponseHeader) {
-	var stack [8]string
-	names := stack[:0]
-	for name := range h.All() {
-		if isCORS(name) {
-			names = append(names, string(name))
-		}
-	}
-	for _, name := range names {
-		h.Del(name)
-	}
 }
 
 func isCORS(name []byte) bool {

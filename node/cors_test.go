@@ -21,7 +21,9 @@ func answered(c config.CORS, preflight bool, headers []string, names ...string) 
 	resp.Set("Access-Control-Allow-Origin", "*")
 	resp.Set("Access-Control-Allow-Credentials", "true")
 	resp.Set("Access-Control-Allow-Private-Network", "true")
-	newCORS(c).apply(&req, &resp, preflight)
+	policy := newCORS(c)
+	dropReplaced(&resp, policy.enabled(), false)
+	policy.apply(&req, &resp, preflight)
 	var got []string
 	for _, name := range names {
 		var values []string

@@ -63,6 +63,7 @@ func peerAddress(addr net.Addr) netip.Addr {
 // setResponseHeaders is the chain's last step.
 func (n *Node) setResponseHeaders(c fiber.Ctx, x *exchange) {
 	h := &c.Response().Header
+	dropReplaced(h, x.cors.enabled(), tells(&x.verdict))
 	h.Set(fiber.HeaderXRequestID, x.id)
 	x.cors.apply(&c.RequestCtx().Request, h, x.preflight)
 	setLimitHeaders(h, &x.verdict)
@@ -75,6 +76,36 @@ func (n *Node) setResponseHeaders(c fiber.Ctx, x *exchange) {
 	}
 }
 
+// dropReplaced removes what the upstream said, once or more often, of that which the
+// gateway says itself: two answerers must not both do. Most upstreams say nothing of
+// it, so the names are looked for once, not each alone.
+func dropReplaced(h *fasthttp.ResponseHeader, cors, limits bool) {
+	var stack [8]string
+	names := stack[:0]
+	for name := range h.All() {
+		if string(name) == "X-Request-Id" || cors && isCORS(name) || limits && isQuota(name) {
+			names = append(names, string(name))
+		}
+	}
+	for _, name := range names {
+		h.Del(name)
+	}
+}
+
+func isQuota(name []byte) bool {
+	switch string(name) {
+	case "Ratelimit", "Ratelimit-Policy", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset":
+		return true
+	}
+	return false
+}
+
+// tells reports whether the client is told its bucket. The cluster's global bucket
+// is nobody's business.
+func tells(d *limiter.Decision) bool {
+	return d.Source != limiter.SourceNone && d.Limit != nil && d.Limit.Scope != "global"
+}
+
 // setRetryAfter says when a 503 is worth another try.
 func setRetryAfter(h *fasthttp.ResponseHeader, err error) {
 	if open, ok := errors.AsType[*proxy.OpenError](err); ok {
@@ -84,8 +115,8 @@ func setRetryAfter(h *fasthttp.ResponseHeader, err error) {
 	}
 }
 
-// setLimitHeaders tells the client its bucket. The cluster's global bucket is
-// nobody's business: a denial by it carries Retry-After alone.
+// setLimitHeaders tells the client its bucket. A denial by the global one carries
+// Retry-After alone.
 func setLimitHeaders(h *fasthttp.ResponseHeader, d *limiter.Decision) {
 	if d.Source == limiter.SourceNone {
 		return
@@ -93,7 +124,7 @@ func setLimitHeaders(h *fasthttp.ResponseHeader, d *limiter.Decision) {
 	if !d.Allowed {
 		h.Set(fiber.HeaderRetryAfter, seconds(d.RetryAfter))
 	}
-	if d.Limit == nil || d.Limit.Scope == "global" {
+	if !tells(d) {
 		return
 	}
 	window := fillSeconds(d.Limit)

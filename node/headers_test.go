@@ -1,6 +1,7 @@
 package node
 
 import (
+	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -45,6 +46,28 @@ func TestLimitHeadersAreStructuredFields(t *testing.T) {
 	daily := &limiter.Limit{ID: "d", Scope: limiter.ScopeUser, Rate: 1_000_000, Burst: 2_000_000, Period: 24 * time.Hour}
 	f(limiter.Decision{Allowed: true, Limit: daily, Source: limiter.SourceRedis, Remaining: 1, ResetAfter: 48 * time.Hour}, 2_000_000, 172_800, 1, 172_800, "")
 	f(limiter.Decision{Limit: hourly, Source: limiter.SourceLocal, RetryAfter: 3001 * ms, ResetAfter: 6 * time.Minute}, 500, 360, 0, 4, "4")
+}
+
+// What the gateway says itself an upstream cannot say as well, however often. What it
+// does not say passes.
+func TestUpstreamDoesNotSpeakForTheGateway(t *testing.T) {
+	n := start(t, twoRoutes)
+	names := []string{"X-Request-Id", "Ratelimit", "Ratelimit-Policy", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"}
+	n.with(func(w http.ResponseWriter, _ *http.Request) {
+		for _, name := range names {
+			w.Header()[name] = []string{"one", "two", "three"}
+		}
+	})
+	limited := n.do("GET", "/users/1", token(t, nil, 0)).Header
+	for _, name := range names {
+		if got := limited[name]; len(got) != 1 || got[0] == "one" {
+			t.Errorf("%s is %q, want the gateway's own alone", name, got)
+		}
+	}
+	free := n.do("GET", "/open/x").Header
+	if got := free["Ratelimit"]; len(got) != 3 {
+		t.Errorf("without a limit of ours RateLimit is %q, want the upstream's", got)
+	}
 }
 
 // params are those of the one item of a list header.

@@ -55,6 +55,7 @@ func BenchmarkResponseHeaders(b *testing.B) {
 		h.Reset()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
+		dropReplaced(h, true, true)
 		cors.apply(&x.ctx.Request, h, false)
 		setLimitHeaders(h, &x.verdict)
 	}
