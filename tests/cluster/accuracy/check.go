@@ -112,13 +112,14 @@ func admittedOfExact(lo, hi float64) check {
 }
 
 // anyWindow is the smallest burst that explains what arrived, of every window w,
-// against B + Σk. What the machine delays arrives together: as much as R grants
-// in the worst delay of a plain timer is not the limiter's.
+// against B + Σk. What the machine delays arrives together, and what was admitted
+// passes the scheduler twice, in the gateway and in the upstream: as much as R grants
+// in twice the worst delay of a plain timer is not the limiter's.
 func anyWindow() check {
 	return judged("max over w of (admitted − R·w) / (B + Σk)", math.Inf(-1), 1, func(r *run) reading {
 		l := r.scenario.loads[0].limit
 		found := surplus(r.admitted, l.perSecond()/float64(l.tokens())) * float64(l.tokens())
-		noise := l.perSecond() * r.noise.worst.Seconds()
+		noise := l.perSecond() * 2 * r.noise.worst.Seconds()
 		value := max(0, found-noise) / (float64(l.burst) + l.leased())
 		return ratio(value, fmt.Sprintf(" (timers: %.0f ms late at worst)", r.noise.worst.Seconds()*1000))
 	})
