@@ -92,8 +92,9 @@ func nodeFaults() []fault {
 		},
 		{
 			// nginx has handed requests over and may not hand them to another node: they
-			// wait. The deadline of those that were read passes meanwhile: a 504.
-			name: "node stopped for 10 s", lasts: 10 * second, promise: promise{underWay: true, stall: 12 * second, factor: usualFactor},
+			// wait. The deadline of those that were read passes meanwhile: a 504. When it goes
+			// on, its checks are late as with a slow Redis, and its share has filled up.
+			name: "node stopped for 10 s", lasts: 10 * second, promise: promise{underWay: true, stall: 12 * second, factor: slowly().factor},
 			do:   func(st *stage) { st.nodes[last].Signal(syscall.SIGSTOP) },
 			undo: func(st *stage) { st.nodes[last].Signal(syscall.SIGCONT) },
 		},
