@@ -18,7 +18,7 @@ import (
 
 const masters = 3
 
-// sharded is a Redis Cluster: three masters, and a replica of the first.
+// sharded is a Redis Cluster of six: three masters, then a replica of each.
 type sharded struct {
 	*fleet
 	all *redis.ClusterClient
@@ -26,7 +26,7 @@ type sharded struct {
 
 func newSharded(t *testing.T) *sharded {
 	t.Helper()
-	ports := harness.Ports(t, masters+1)
+	ports := harness.Ports(t, 2*masters)
 	var commands []string
 	for _, port := range ports {
 		commands = append(commands, fmt.Sprintf("mkdir /tmp/%d; redis-server --port %d --dir /tmp/%d --save '' --protected-mode no"+
@@ -70,12 +70,14 @@ func (s *sharded) join() {
 			must(c.ClusterMeet(ctx, "127.0.0.1", fmt.Sprint(s.ports[0])).Err())
 		}
 	}
-	replica, first := s.clients[masters], s.id(0)
-	harness.Eventually(s.t, 20*time.Second, "a replica", func() bool { return replica.ClusterReplicate(ctx, first).Err() == nil })
+	for i := range masters {
+		replica, master := s.clients[masters+i], s.id(i)
+		harness.Eventually(s.t, 20*time.Second, "a replica", func() bool { return replica.ClusterReplicate(ctx, master).Err() == nil })
+	}
 	for i, c := range s.clients {
 		harness.Eventually(s.t, 20*time.Second, fmt.Sprintf("a complete cluster seen by process %d", i), func() bool {
 			info, err := c.ClusterInfo(ctx).Result()
-			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:4")
+			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", 2*masters))
 		})
 	}
 	s.inStep(0, "rate:"+bucketKey(s.on(0, slow("in-step", 1))))
