@@ -12,6 +12,32 @@ import (
 	"time"
 )
 
+// dialTo connects until the test ends.
+func dialTo(t *testing.T, addr net.Addr) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// leaveDescriptors limits the process to so many until restore is called.
+func leaveDescriptors(t *testing.T, most uint64) (restore func()) {
+	t.Helper()
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	lower := before
+	lower.Cur = most
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lower); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) }
+}
+
 // Clients take no descriptor that an upstream needs: past the reserve the next one
 // waits until another has gone.
 func TestClientsLeaveDescriptors(t *testing.T) {
@@ -20,30 +46,14 @@ func TestClientsLeaveDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", p.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
-	}
+	dial := func() net.Conn { return dialTo(t, p.Addr()) }
 	dial()
 	first, err := p.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dial()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	lower := before
-	lower.Cur = nextDescriptor() + 2 // half of it is more
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lower); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) }()
+	defer leaveDescriptors(t, nextDescriptor()+2)() // half of it is more
 
 	accepted := make(chan net.Conn, 1)
 	go func() {
@@ -76,14 +86,7 @@ func TestTooManyConnectionsWaitForNoDescriptor(t *testing.T) {
 	}
 	defer p.Close()
 	p.perClient = 1
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", p.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
-	}
+	dial := func() net.Conn { return dialTo(t, p.Addr()) }
 	dial()
 	first, err := p.Accept()
 	if err != nil {
@@ -91,16 +94,7 @@ func TestTooManyConnectionsWaitForNoDescriptor(t *testing.T) {
 	}
 	defer first.Close()
 	second := dial()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	lower := before
-	lower.Cur = nextDescriptor() + 2
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lower); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) }()
+	defer leaveDescriptors(t, nextDescriptor()+2)()
 	accepting := make(chan struct{})
 	go func() {
 		defer close(accepting)
@@ -139,16 +133,7 @@ func TestIdleClientsMakeRoom(t *testing.T) {
 	for range 10 {
 		ask()
 	}
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	lower := before
-	lower.Cur = 2*nextDescriptor() - 4 // the upper half begins below
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lower); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) }()
+	defer leaveDescriptors(t, 2*nextDescriptor()-4)() // the upper half begins below
 	if took := ask(); took > 10*time.Second {
 		t.Errorf("another client waited %s", took)
 	}
