@@ -160,6 +160,7 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 		Host:        x.host,
 		Upgrade:     proxy.WantsWebSocket(&ctx.Request),
 		RequestID:   x.id,
+		Trace:       x.span.SpanContext(),
 		Remove:      x.snapshot.identityHeaders,
 		Headers:     x.out.Headers[:0],
 	}

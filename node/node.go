@@ -141,7 +141,7 @@ func New(opts Options) (_ *Node, err error) {
 
 	n.backends = proxy.NewBackends(proxy.Options{
 		Self: n.name, Members: n.memberNames,
-		Log: n.logger, Registerer: n.registry, Now: n.now, Tracer: n.tracing.Tracer(), Inject: n.tracing.Inject,
+		Log: n.logger, Registerer: n.registry, Now: n.now, Tracer: n.tracing.Tracer(),
 	})
 	n.backends.Announce(n.peer.Share("breakers", n.backends)) // must precede Join
 	n.teardown.push("backends", func(context.Context) error { n.backends.Close(); return nil })

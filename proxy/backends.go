@@ -44,8 +44,6 @@ type Options struct {
 	Rand func() float64
 	// Tracer makes one client span per try if the context's span is recording.
 	Tracer trace.Tracer
-	// Inject writes the context's trace headers through set.
-	Inject func(ctx context.Context, set func(name, value string))
 	// Resolve returns the addresses of a name.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Dial opens a connection to an ip:port.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Why a request could not be forwarded. The error from [Upstream.Forward] wraps
@@ -77,6 +78,9 @@ type Exchange struct {
 	Scheme, Host string
 	// RequestID is sent as X-Request-ID.
 	RequestID string
+	// Trace is sent as traceparent and tracestate where a try has no span of its own.
+	// If it is invalid, the client's own pass.
+	Trace trace.SpanContext
 	// Headers are set on the request; whatever the client sent under these
 	// names, or under a name an upstream may confuse with them, is dropped.
 	Headers []Header

@@ -13,19 +13,20 @@ import (
 func (u *Upstream) rewrite(x *Exchange) {
 	h := &x.Request.Header
 	f := forwardedOf(x)
-	wantsTrailers := bytes.EqualFold(h.Peek("Te"), []byte("trailers"))
-	trailers := u.cleanRequest(x)
+	trailers, wantsTrailers := u.cleanRequest(x)
 	h.ResetConnectionClose()
 	h.SetProtocol("HTTP/1.1")
 	h.SetNoDefaultContentType(true)
 	f.set(x)
 	setClean(h, "X-Request-Id", []byte(x.RequestID))
 	for _, id := range x.Headers {
-		setHeader(h, id.Name, id.Value)
+		if id.Value != "" { // the client's are gone
+			h.Set(id.Name, id.Value)
+		}
 	}
 	u.headers.request(h)
 	if wantsTrailers {
-		setHeader(h, "Te", "trailers")
+		setClean(h, "Te", []byte("trailers"))
 	}
 	if x.Upgrade {
 		setUpgrade(h)
@@ -117,11 +118,11 @@ func setHeader(h *fasthttp.RequestHeader, name, value string) {
 // cleanRequest drops what is meant for this hop only and what a client may not
 // say. The client's words are dropped before the gateway's own are set, since a
 // client can name any header in Connection or Trailer. It returns the fields
-// announced in Trailer, which is dropped too.
-func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header) {
+// announced in Trailer, which is dropped too, and whether the client takes trailers.
+func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header, wantsTrailers bool) {
 	h := &x.Request.Header
 	var stack [16]string
-	names := appendNominated(stack[:0], h.PeekAll("Connection"))
+	names := stack[:0]
 	for _, key := range h.PeekTrailerKeys() {
 		t := Header{Name: string(key)}
 		if !x.Request.IsBodyStream() {
@@ -132,11 +133,15 @@ func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header) {
 	}
 	cookies := bytes.Join(h.PeekAll("Cookie"), []byte("; "))
 	var odd []string
-	for key := range h.All() {
-		switch {
-		case !isToken(key):
+	for key, value := range h.All() {
+		if !isToken(key) {
 			odd = append(odd, string(key))
-		case isHopByHop(key), isForwarding(key) && !keepForwarding(x, key), x.isID(key), u.isAlias(key, x):
+		} else if name := x.replaced(key); name != "" {
+			names = append(names, name)
+		} else if isHopByHop(key) {
+			names = appendNominated(append(names, string(key)), key, value)
+			wantsTrailers = wantsTrailers || string(key) == "Te" && bytes.EqualFold(value, []byte("trailers"))
+		} else if isForwarding(key) && !keepForwarding(x, key) || u.isAlias(key, x) {
 			names = append(names, string(key))
 		}
 	}
@@ -144,9 +149,6 @@ func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header) {
 		if !isFraming(name) {
 			h.Del(name)
 		}
-	}
-	for _, name := range x.Remove {
-		h.Del(name)
 	}
 	dropOdd(h, odd)
 	if !containsFold(names, "Cookie") && !containsFold(x.Remove, "Cookie") {
@@ -156,7 +158,7 @@ func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header) {
 	if len(h.PeekTrailerKeys()) > 0 {
 		h.Del("Trailer")
 	}
-	return trailers
+	return trailers, wantsTrailers
 }
 
 // restoreCookies puts the client's own text back: to list the fields fasthttp has
@@ -188,16 +190,15 @@ func dropOdd(h *fasthttp.RequestHeader, odd []string) {
 	h.EnableNormalizing()
 }
 
-// appendNominated adds the names that Connection lists.
-func appendNominated(names []string, values [][]byte) []string {
-	for _, value := range values {
-		for rest, more := value, true; more; {
-			var token []byte
-			token, rest, more = bytes.Cut(rest, []byte(","))
-			token = bytes.TrimSpace(token)
-			if len(token) > 0 && !isConnectionOption(token) {
-				names = append(names, string(token))
-			}
+// appendNominated adds the names that Connection lists, if that is the key.
+func appendNominated(names []string, key, value []byte) []string {
+	if string(key) != "Connection" {
+		return names
+	}
+	for token := range bytes.SplitSeq(value, []byte(",")) {
+		token = bytes.TrimSpace(token)
+		if len(token) > 0 && !isConnectionOption(token) {
+			names = append(names, string(token))
 		}
 	}
 	return names
@@ -242,7 +243,30 @@ func keepForwarding(x *Exchange, key []byte) bool {
 	return x.TrustedPeer
 }
 
-func (x *Exchange) isID(key []byte) bool { return x.RequestID != "" && string(key) == "X-Request-Id" }
+// replaced returns the name of what the gateway says in the client's place, or does
+// not pass on; "" for anything else.
+func (x *Exchange) replaced(key []byte) string {
+	same := func(name string) bool { return len(key) == len(name) && strings.EqualFold(string(key), name) }
+	switch {
+	case x.RequestID != "" && same("X-Request-Id"):
+		return "X-Request-Id"
+	case x.Trace.IsValid() && same("Traceparent"):
+		return "Traceparent"
+	case x.Trace.IsValid() && same("Tracestate"):
+		return "Tracestate"
+	}
+	for _, name := range x.Remove {
+		if same(name) {
+			return name
+		}
+	}
+	for _, header := range x.Headers {
+		if same(header.Name) {
+			return header.Name
+		}
+	}
+	return ""
+}
 
 // isAlias finds names that servers which map both - and _ to _ confuse with one
 // the gateway sets or removes.
@@ -277,24 +301,30 @@ func dashed(name string) string {
 
 func isToken(key []byte) bool {
 	for _, c := range key {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
-		case strings.IndexByte("!#$%&'*+.^_`|~", c) < 0:
+		if !tokenBytes[c] {
 			return false
 		}
 	}
 	return len(key) > 0
 }
 
+// tokenBytes are those of a name (RFC 9110 §5.6.2).
+var tokenBytes = func() (is [256]bool) { //nolint:gochecknoglobals // a constant table
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		is[c] = true
+	}
+	return is
+}()
+
 // cleanResponse drops what was meant for the gateway alone. Whether the client's
 // connection stays open is not the upstream's to say.
 func cleanResponse(r *fasthttp.Response) {
 	h := &r.Header
 	var stack [16]string
-	names := appendNominated(stack[:0], h.PeekAll("Connection"))
-	for key := range h.All() {
+	names := stack[:0]
+	for key, value := range h.All() {
 		if isHopByHop(key) {
-			names = append(names, string(key))
+			names = appendNominated(append(names, string(key)), key, value)
 		}
 	}
 	for _, name := range names {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -169,14 +168,13 @@ func TestForwardedHeaders(t *testing.T) {
 
 func TestRequestIDAndTrace(t *testing.T) {
 	up := newBackend(t, always(ok))
-	u := newTestBackends(t, Options{Inject: func(_ context.Context, set func(k, v string)) {
-		set("traceparent", "00-new")
-	}}).Upstream(configFor(up.url))
-	x := newExchange(t, get("/", "traceparent: 00-old", "X-Request-ID: old", "X_Request_ID: old"))
-	x.RequestID = "id-1"
+	u := newTestBackends(t, Options{}).Upstream(configFor(up.url))
+	x := newExchange(t, get("/", "traceparent: 00-old", "tracestate: old", "X-Request-ID: old", "X_Request_ID: old"))
+	x.RequestID, x.Trace = "id-1", identifiers(0xab)
 	forward(t, u, x)
 	head := up.last(t)
-	if field(head, "X-Request-ID") != "id-1" || field(head, "traceparent") != "00-new" || strings.Contains(head, "old") {
+	want := "00-ab" + strings.Repeat("0", 30) + "-ab" + strings.Repeat("0", 14) + "-01"
+	if field(head, "X-Request-ID") != "id-1" || field(head, "traceparent") != want || strings.Contains(head, "old") {
 		t.Errorf("got:\n%s", head)
 	}
 }

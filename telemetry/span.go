@@ -19,9 +19,11 @@ const SlowStep = 5 * time.Millisecond
 
 // Span is the span of one request, from [Tracing.Start]. It is a value to pass along; it must be ended once.
 type Span struct {
+	ids trace.SpanContext
+	// The rest is nil if the span is not recorded here.
 	ctx    context.Context
 	span   trace.Span
-	tracer trace.Tracer // of its steps; nil if it is not recorded
+	tracer trace.Tracer // of its steps
 }
 
 // SpanEnd is what is known about a request when it has been answered. The strings may alias request
@@ -38,27 +40,35 @@ type SpanEnd struct {
 	ErrorType string // a short, stable word; "" for none or, from status 500, for the status itself
 }
 
-// Context carries the span, and nothing else: neither deadline nor cancellation.
-func (s Span) Context() context.Context { return s.ctx }
+// Context carries the span if it is recorded, and nothing else: neither deadline nor cancellation.
+func (s Span) Context() context.Context {
+	if s.ctx == nil {
+		return context.Background()
+	}
+	return s.ctx
+}
+
+// SpanContext returns the identifiers: those that an upstream gets, unless it has a span of its own.
+func (s Span) SpanContext() trace.SpanContext { return s.ids }
 
 // TraceID returns the trace id as 32 hexadecimal digits.
-func (s Span) TraceID() string { return s.span.SpanContext().TraceID().String() }
+func (s Span) TraceID() string { return s.ids.TraceID().String() }
 
 // AppendTraceID appends what TraceID returns to b, and returns it.
 func (s Span) AppendTraceID(b []byte) []byte {
-	id := s.span.SpanContext().TraceID()
+	id := s.ids.TraceID()
 	return hex.AppendEncode(b, id[:])
 }
 
 // Sampled reports whether the trace is recorded, here or, with tracing off, by whoever started it.
-func (s Span) Sampled() bool { return s.span.SpanContext().IsSampled() }
+func (s Span) Sampled() bool { return s.ids.IsSampled() }
 
 // Recorded reports whether the span is recorded here: only then are its steps worth timing.
-func (s Span) Recorded() bool { return s.span.IsRecording() }
+func (s Span) Recorded() bool { return s.span != nil }
 
 // Exemplar returns the trace id if the span is recorded here, so that there is something to find by it; else "".
 func (s Span) Exemplar() string {
-	if !s.span.IsRecording() {
+	if !s.Recorded() {
 		return ""
 	}
 	return s.TraceID()
@@ -67,7 +77,7 @@ func (s Span) Exemplar() string {
 // Step tells of a part of a request that is over, in a span below s: only if it took [SlowStep] or longer, or
 // failed, which errorType, a short and stable word, says. It costs nothing when s is not recorded.
 func (s Span) Step(name string, start, end time.Time, errorType string) {
-	if !s.span.IsRecording() || errorType == "" && end.Sub(start) < SlowStep {
+	if !s.Recorded() || errorType == "" && end.Sub(start) < SlowStep {
 		return
 	}
 	_, step := s.tracer.Start(s.ctx, name, trace.WithTimestamp(start))
@@ -80,7 +90,7 @@ func (s Span) Step(name string, start, end time.Time, errorType string) {
 
 // End names the span and closes it. It costs nothing when the span is not recorded.
 func (s Span) End(e SpanEnd) {
-	if !s.span.IsRecording() {
+	if !s.Recorded() {
 		return
 	}
 	method := spanMethod(e.Method)

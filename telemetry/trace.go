@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	cryptorand "crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -121,40 +120,14 @@ func (t *Tracing) parse(parent, state string) trace.SpanContext {
 
 func (t *Tracing) record(ctx context.Context) Span {
 	ctx, span := t.tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
-	return Span{ctx: ctx, span: span, tracer: t.tracer}
+	return Span{ids: span.SpanContext(), ctx: ctx, span: span, tracer: t.tracer}
 }
 
-// passive returns a span that records nothing and hands identifiers on.
-func passive(sc trace.SpanContext) Span {
-	ctx := trace.ContextWithSpanContext(context.Background(), sc)
-	return Span{ctx: ctx, span: trace.SpanFromContext(ctx)}
-}
+// passive returns a span that records nothing and hands identifiers on. Most are: it allocates nothing.
+func passive(ids trace.SpanContext) Span { return Span{ids: ids} }
 
 func newTrace() trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: randomTraceID(), SpanID: randomSpanID()})
-}
-
-// Inject hands traceparent and, if there is one, tracestate of the span in ctx to set.
-func (t *Tracing) Inject(ctx context.Context, set func(key, value string)) {
-	sc := trace.SpanContextFromContext(ctx)
-	if !sc.IsValid() {
-		return
-	}
-	set("traceparent", traceparent(sc))
-	if state := sc.TraceState().String(); state != "" {
-		set("tracestate", state)
-	}
-}
-
-// traceparent writes what the propagator would, which every request pays for, at
-// half the cost.
-func traceparent(sc trace.SpanContext) string {
-	id, span := sc.TraceID(), sc.SpanID()
-	text := []byte("00-00000000000000000000000000000000-0000000000000000-00")
-	hex.Encode(text[3:], id[:])
-	hex.Encode(text[36:], span[:])
-	hex.Encode(text[53:], []byte{byte(sc.TraceFlags() & (trace.FlagsSampled | trace.FlagsRandom))})
-	return string(text)
 }
 
 // Close exports the spans that have ended and stops. When ctx ends first, the rest is dropped and counted.
