@@ -67,10 +67,10 @@ func placeOf(list []auth.Requirement, r auth.Requirement) ([]auth.Requirement, i
 
 // credentials collects what a request shows of its caller. Two of a kind are
 // refused: the upstream might read another one than we verify.
-func credentials(h *fasthttp.RequestHeader, cookie string) (auth.Credentials, error) {
-	authorization, several := onlyOne(h.PeekAll(fasthttp.HeaderAuthorization))
-	key, more := onlyOne(h.PeekAll(auth.APIKeyHeader))
-	token, most := cookieValue(h.PeekAll(fasthttp.HeaderCookie), cookie)
+func credentials(h *fasthttp.RequestHeader, names fieldNames, cookie string) (auth.Credentials, error) {
+	authorization, several := onlyOne(names.peekAll(h, fasthttp.HeaderAuthorization))
+	key, more := onlyOne(names.peekAll(h, auth.APIKeyHeader))
+	token, most := cookieValue(names.peekAll(h, fasthttp.HeaderCookie), cookie)
 	if several || more || most {
 		return auth.Credentials{}, errAmbiguous
 	}

@@ -57,7 +57,7 @@ func (n *Node) serve(c fiber.Ctx) error {
 
 	// 9. Who is calling.
 	if route.gate.Verifier != nil {
-		shown, err := credentials(&c.RequestCtx().Request.Header, x.snapshot.config.JWT.Cookie)
+		shown, err := credentials(&c.RequestCtx().Request.Header, x.names, x.snapshot.config.JWT.Cookie)
 		if err != nil {
 			return err // 400
 		}
@@ -158,7 +158,7 @@ func (n *Node) outbound(c fiber.Ctx, x *exchange, deadline time.Time) *proxy.Exc
 		TrustedPeer: x.snapshot.addresses.Trusted(x.peer),
 		Scheme:      schemeOf(ctx),
 		Host:        x.host,
-		Upgrade:     proxy.WantsWebSocket(&ctx.Request),
+		Upgrade:     x.names.may("Upgrade") && proxy.WantsWebSocket(&ctx.Request),
 		RequestID:   x.id,
 		Trace:       x.span.SpanContext(),
 		Remove:      x.snapshot.identityHeaders,
@@ -197,7 +197,11 @@ func (n *Node) identify(c fiber.Ctx) error {
 func (n *Node) observe(c fiber.Ctx) error {
 	n.requests.InFlight().Inc()
 	x := exchangeOf(c)
-	x.span = n.tracing.Start(c.Get("Traceparent"), c.Get("Tracestate"), x.snapshot.addresses.Trusted(x.client))
+	parent, state := "", ""
+	if x.names.may("Traceparent") {
+		parent, state = c.Get("Traceparent"), c.Get("Tracestate")
+	}
+	x.span = n.tracing.Start(parent, state, x.snapshot.addresses.Trusted(x.client))
 	return c.Next()
 }
 
@@ -245,6 +249,9 @@ func (n *Node) contain(c fiber.Ctx) (err error) {
 
 // cors answers preflight requests; the headers of all others are set by answer.
 func (n *Node) cors(c fiber.Ctx) error {
+	if !c.RequestCtx().IsOptions() {
+		return c.Next()
+	}
 	x := exchangeOf(c)
 	if own := x.snapshot.preflightCORS(c.RequestCtx()); own != nil {
 		x.cors = own

@@ -45,6 +45,7 @@ type clientConn struct {
 	from     *patient
 	peer     netip.Addr // whom the connection is counted for; the zero value: nobody
 	unread   atomic.Bool
+	names    fieldNames // of the request that is served
 
 	idle     bool         // between two requests
 	begun    bool         // a request has, and its deadline is not set yet

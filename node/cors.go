@@ -45,8 +45,9 @@ func (c *cors) isPreflight(req *fasthttp.Request) bool {
 		len(req.Header.Peek("Origin")) > 0 && len(req.Header.Peek("Access-Control-Request-Method")) > 0
 }
 
-// apply sets the response's CORS headers; those of the upstream are gone.
-func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, preflight bool) {
+// apply sets the response's CORS headers for the request's origin; those of the
+// upstream are gone.
+func (c *cors) apply(origin string, h *fasthttp.ResponseHeader, preflight bool) {
 	if !c.enabled() {
 		return
 	}
@@ -55,7 +56,6 @@ func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, prefligh
 	} else if !c.any {
 		h.Add("Vary", "Origin")
 	}
-	origin := originOf(req)
 	if origin == "" || !c.any && !slices.Contains(c.origins, origin) {
 		return
 	}
@@ -76,8 +76,8 @@ func (c *cors) apply(req *fasthttp.Request, h *fasthttp.ResponseHeader, prefligh
 }
 
 // originOf returns the request's origin, "" if it names none or several.
-func originOf(req *fasthttp.Request) string {
-	values := req.Header.PeekAll("Origin")
+func originOf(h *fasthttp.RequestHeader, names fieldNames) string {
+	values := names.peekAll(h, "Origin")
 	if len(values) != 1 {
 		return ""
 	}

@@ -23,7 +23,7 @@ func answered(c config.CORS, preflight bool, headers []string, names ...string) 
 	resp.Set("Access-Control-Allow-Private-Network", "true")
 	policy := newCORS(c)
 	dropReplaced(&resp, policy.enabled(), false)
-	policy.apply(&req, &resp, preflight)
+	policy.apply(originOf(&req.Header, ^fieldNames(0)), &resp, preflight)
 	var got []string
 	for _, name := range names {
 		var values []string

@@ -21,6 +21,7 @@ type exchange struct {
 	id       string
 	method   string
 	old      bool // HTTP/1.0
+	names    fieldNames
 	start    time.Time
 	peer     netip.Addr // who is connected
 	client   netip.Addr // who is asking, trusted proxies looked through
@@ -75,10 +76,12 @@ func (x *exchange) begin(ctx *fasthttp.RequestCtx, n *Node) {
 	x.cors = s.cors
 	x.method = methodName(ctx.Method())
 	x.old = !ctx.Request.Header.IsHTTP11()
-	x.id = requestID(ctx.Request.Header.Peek(fiber.HeaderXRequestID))
+	x.names = clientOf(ctx.Conn()).names
+	h := &ctx.Request.Header
+	x.id = requestID(x.names.peek(h, fiber.HeaderXRequestID))
 	x.peer = peerAddress(ctx.RemoteAddr())
 	x.client = s.addresses.Client(x.peer, func(yield func(string) bool) {
-		for _, line := range ctx.Request.Header.PeekAll(fiber.HeaderXForwardedFor) {
+		for _, line := range x.names.peekAll(h, fiber.HeaderXForwardedFor) {
 			if !yield(string(line)) {
 				return
 			}

@@ -65,7 +65,7 @@ func (n *Node) setResponseHeaders(c fiber.Ctx, x *exchange) {
 	h := &c.Response().Header
 	dropReplaced(h, x.cors.enabled(), tells(&x.verdict))
 	h.Set(fiber.HeaderXRequestID, x.id)
-	x.cors.apply(&c.RequestCtx().Request, h, x.preflight)
+	x.cors.apply(originOf(&c.RequestCtx().Request.Header, x.names), h, x.preflight)
 	setLimitHeaders(h, &x.verdict)
 	setRetryAfter(h, x.err)
 	if x.route != nil {

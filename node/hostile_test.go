@@ -211,7 +211,8 @@ func FuzzWellFramed(f *testing.F) {
 	f.Add("A: b\r\n c\r\n\r\n")
 	f.Add("A: b\n\r\n")
 	f.Fuzz(func(t *testing.T, raw string) {
-		if wellFramed([]byte(raw)) != nil {
+		names, err := wellFramed([]byte(raw))
+		if err != nil {
 			return
 		}
 		// What passes, net/http reads the same way: as many fields, no fold, no
@@ -220,6 +221,11 @@ func FuzzWellFramed(f *testing.F) {
 		req, err := http.ReadRequest(r)
 		if err != nil {
 			return // it is refused elsewhere too
+		}
+		for name := range req.Header {
+			if !names.may(name) {
+				t.Errorf("%q: %s is not seen", raw, name)
+			}
 		}
 		if len(req.TransferEncoding) > 0 && strings.Contains(strings.ToLower(raw), "\ncontent-length:") {
 			t.Errorf("%q passes with both framings", raw)

@@ -50,7 +50,7 @@ func (r *route) upstreamPath(path string) string {
 // any route is chosen: it names the method in a header. nil: the cluster's rules.
 func (s *snapshot) preflightCORS(ctx *fasthttp.RequestCtx) *cors {
 	asked := ctx.Request.Header.Peek("Access-Control-Request-Method")
-	if !s.routeCORS || !ctx.IsOptions() || len(asked) == 0 {
+	if !s.routeCORS || len(asked) == 0 {
 		return nil
 	}
 	path, err := router.CanonicalPath(ctx.URI().PathOriginal())

@@ -50,10 +50,12 @@ func (n *Node) tuneServer() {
 	server.ExpectHandler = n.mayContinue
 	chain := server.Handler
 	server.Handler = n.survive(func(ctx *fasthttp.RequestCtx) {
-		if err := wellFormed(&ctx.Request); err != nil {
+		names, err := wellFormed(&ctx.Request)
+		if err != nil {
 			n.refuse(ctx, err)
 			return
 		}
+		clientOf(ctx.Conn()).names = names
 		chain(ctx)
 	})
 	n.app.Handler() // builds Fiber's route tree
@@ -102,7 +104,8 @@ func (n *Node) mayContinue(ctx *fasthttp.RequestCtx) int {
 
 // wouldRefuse goes through the chain's steps that change nothing.
 func (n *Node) wouldRefuse(ctx *fasthttp.RequestCtx) error {
-	if err := wellFormed(&ctx.Request); err != nil {
+	names, err := wellFormed(&ctx.Request)
+	if err != nil {
 		return err
 	}
 	s := n.snapshot.Load()
@@ -117,7 +120,7 @@ func (n *Node) wouldRefuse(ctx *fasthttp.RequestCtx) error {
 	case bodySize(&ctx.Request) > route.bodyLimit:
 		return errBodyTooLarge
 	case route.gate.Verifier != nil:
-		shown, err := credentials(&ctx.Request.Header, s.config.JWT.Cookie)
+		shown, err := credentials(&ctx.Request.Header, names, s.config.JWT.Cookie)
 		if err != nil {
 			return err
 		}

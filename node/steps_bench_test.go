@@ -56,7 +56,7 @@ func BenchmarkResponseHeaders(b *testing.B) {
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		dropReplaced(h, true, true)
-		cors.apply(&x.ctx.Request, h, false)
+		cors.apply(originOf(&x.ctx.Request.Header, x.names), h, false)
 		setLimitHeaders(h, &x.verdict)
 	}
 }
