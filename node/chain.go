@@ -42,7 +42,7 @@ func (n *Node) serve(c fiber.Ctx) error {
 	if builtin := n.builtins[path]; builtin != nil {
 		return n.serveBuiltin(c, path, builtin)
 	}
-	x.host = string(c.RequestCtx().Request.Header.Host())
+	x.host = x.conn.named(c.RequestCtx().Request.Header.Host())
 	route, err := x.snapshot.match(x.method, x.host, path)
 	if err != nil {
 		return err // 404, 405
@@ -84,7 +84,7 @@ func (n *Node) serve(c fiber.Ctx) error {
 // beginning of one, or a tunnel.
 func (n *Node) forward(c fiber.Ctx, x *exchange, deadline time.Time) error {
 	out := n.outbound(c, x, deadline)
-	clientOf(c.RequestCtx().Conn()).waitFor(out, x.start)
+	x.conn.waitFor(out, x.start)
 	var err error
 	x.forwarded, err = x.route.upstream.Forward(x.span.Context(), out)
 	if err == nil && out.Tunnel != nil {
@@ -209,9 +209,8 @@ func (n *Node) observe(c fiber.Ctx) error {
 // and writes its access log line: when the chain has ended or, if the answer goes
 // on, with its last byte.
 func (n *Node) conclude(x *exchange) {
-	client := clientOf(x.ctx.Conn())
-	client.waitFor(nil, x.start)
-	client.unread.Store(leftUnread(&x.ctx.Request))
+	x.conn.waitFor(nil, x.start)
+	x.conn.unread.Store(leftUnread(&x.ctx.Request))
 	took, status := n.now().Sub(x.start), x.ctx.Response.StatusCode()
 	x.metrics(n).Observe(x.method, status, took, x.span.Exemplar())
 	x.endSpan()

@@ -43,9 +43,11 @@ type clientConn struct {
 	net.Conn // the socket, or TLS on it
 	socket   *net.TCPConn
 	from     *patient
+	remote   netip.Addr // the other end
 	peer     netip.Addr // whom the connection is counted for; the zero value: nobody
 	unread   atomic.Bool
 	names    fieldNames // of the request that is served
+	host     string     // that the last request named
 
 	idle     bool         // between two requests
 	begun    bool         // a request has, and its deadline is not set yet
@@ -88,6 +90,15 @@ func clientOf(conn net.Conn) *clientConn {
 	panic("BUG: a connection that the data port did not accept")
 }
 
+// named returns the text of a Host field. One connection's requests nearly all name
+// the same.
+func (c *clientConn) named(host []byte) string {
+	if c.host != string(host) {
+		c.host = string(host)
+	}
+	return c.host
+}
+
 // state follows what fasthttp does with the connection, up to where it is not
 // fasthttp's any more.
 func (c *clientConn) state(s fasthttp.ConnState) {
@@ -118,7 +129,7 @@ func (c *clientConn) SetReadDeadline(t time.Time) error {
 // last half as long as it may.
 func (c *clientConn) sleepUntil(t time.Time) error {
 	c.deadline, c.due = t, false
-	now := time.Now()
+	now := t.Add(-c.from.idleTimeout) // how fasthttp came to it, a moment ago
 	if left := c.wakes.Sub(now); left >= parkAfter/2 && !c.wakes.After(t) {
 		return nil
 	}

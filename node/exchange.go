@@ -23,6 +23,7 @@ type exchange struct {
 	old      bool // HTTP/1.0
 	names    fieldNames
 	start    time.Time
+	conn     *clientConn
 	peer     netip.Addr // who is connected
 	client   netip.Addr // who is asking, trusted proxies looked through
 	snapshot *snapshot  // one configuration for the whole request
@@ -76,10 +77,10 @@ func (x *exchange) begin(ctx *fasthttp.RequestCtx, n *Node) {
 	x.cors = s.cors
 	x.method = methodName(ctx.Method())
 	x.old = !ctx.Request.Header.IsHTTP11()
-	x.names = clientOf(ctx.Conn()).names
+	x.conn = clientOf(ctx.Conn())
+	x.peer, x.names = x.conn.remote, x.conn.names
 	h := &ctx.Request.Header
 	x.id = requestID(x.names.peek(h, fiber.HeaderXRequestID))
-	x.peer = peerAddress(ctx.RemoteAddr())
 	x.client = s.addresses.Client(x.peer, func(yield func(string) bool) {
 		for _, line := range x.names.peekAll(h, fiber.HeaderXForwardedFor) {
 			if !yield(string(line)) {

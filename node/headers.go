@@ -64,7 +64,7 @@ func peerAddress(addr net.Addr) netip.Addr {
 func (n *Node) setResponseHeaders(c fiber.Ctx, x *exchange) {
 	h := &c.Response().Header
 	dropReplaced(h, x.cors.enabled(), tells(&x.verdict))
-	h.Set(fiber.HeaderXRequestID, x.id)
+	h.SetCanonical([]byte("X-Request-Id"), []byte(x.id))
 	x.cors.apply(originOf(&c.RequestCtx().Request.Header, x.names), h, x.preflight)
 	setLimitHeaders(h, &x.verdict)
 	setRetryAfter(h, x.err)

@@ -32,6 +32,7 @@ type patient struct {
 	*net.TCPListener
 	secure       *tls.Config   // nil: no TLS
 	writeTimeout time.Duration // of a single write
+	idleTimeout  time.Duration // between two requests
 	perClient    int           // connections of one address; 0: any number
 	ipv6Prefix   int           // bits that make an IPv6 network one address
 	exempt       func(netip.Addr) bool
@@ -127,7 +128,7 @@ func (p *patient) dismiss() bool {
 
 // keep returns the connection as it is served, nil if its client has too many.
 func (p *patient) keep(tcp *net.TCPConn) net.Conn {
-	conn := &clientConn{Conn: tcp, socket: tcp, from: p}
+	conn := &clientConn{Conn: tcp, socket: tcp, from: p, remote: peerAddress(tcp.RemoteAddr())}
 	if !p.count(conn) {
 		p.refused.Inc()
 		p.turnAway(tcp)
@@ -142,7 +143,7 @@ func (p *patient) keep(tcp *net.TCPConn) net.Conn {
 
 // count adds the connection to its client's, if that may have another.
 func (p *patient) count(conn *clientConn) bool {
-	addr := oneClient(peerAddress(conn.socket.RemoteAddr()), p.ipv6Prefix)
+	addr := oneClient(conn.remote, p.ipv6Prefix)
 	limited := p.perClient > 0 && !p.exempt(addr)
 	p.mu.Lock()
 	defer p.mu.Unlock()

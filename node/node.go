@@ -248,6 +248,7 @@ func (n *Node) observeWith(cfg *config.Config, out io.Writer) error {
 func (n *Node) tuneListener(s config.Server) error {
 	n.readTimeout = time.Duration(s.ReadTimeoutMS) * time.Millisecond
 	n.data.writeTimeout = time.Duration(s.WriteTimeoutMS) * time.Millisecond
+	n.data.idleTimeout = time.Duration(s.IdleTimeoutMS) * time.Millisecond
 	n.data.perClient, n.data.ipv6Prefix = s.MaxConnectionsPerClient, s.IPv6Prefix
 	n.data.exempt = func(addr netip.Addr) bool { return n.snapshot.Load().addresses.Trusted(addr) }
 	n.registry.MustRegister(n.data.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

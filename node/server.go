@@ -142,14 +142,14 @@ func (n *Node) refuse(ctx *fasthttp.RequestCtx, cause error) {
 	x.node, x.ctx = n, ctx
 	x.start, x.snapshot = n.now(), n.snapshot.Load()
 	x.method, x.id = "OTHER", newRequestID()
-	x.peer = peerAddress(ctx.RemoteAddr())
-	x.client = x.peer
+	x.conn = clientOf(ctx.Conn())
+	x.peer, x.client = x.conn.remote, x.conn.remote
 	x.span = n.tracing.Start("", "", false)
 	x.err = refusal(cause)
 	writeProblem(ctx, x.err, x)
 	ctx.Response.Header.Set(fiber.HeaderXRequestID, x.id)
 	ctx.SetConnectionClose()
-	clientOf(ctx.Conn()).unread.Store(true)
+	x.conn.unread.Store(true)
 	if saidNothing(cause) {
 		return
 	}

@@ -138,8 +138,8 @@ func (u *Upstream) cleanRequest(x *Exchange) (trailers []Header, wantsTrailers b
 			odd = append(odd, string(key))
 		} else if name := x.replaced(key); name != "" {
 			names = append(names, name)
-		} else if isHopByHop(key) {
-			names = appendNominated(append(names, string(key)), key, value)
+		} else if name := hopByHop(key); name != "" {
+			names = appendNominated(append(names, name), name, value)
 			wantsTrailers = wantsTrailers || string(key) == "Te" && bytes.EqualFold(value, []byte("trailers"))
 		} else if isForwarding(key) && !keepForwarding(x, key) || u.isAlias(key, x) {
 			names = append(names, string(key))
@@ -190,9 +190,9 @@ func dropOdd(h *fasthttp.RequestHeader, odd []string) {
 	h.EnableNormalizing()
 }
 
-// appendNominated adds the names that Connection lists, if that is the key.
-func appendNominated(names []string, key, value []byte) []string {
-	if string(key) != "Connection" {
+// appendNominated adds the names that a field lists, if it is Connection.
+func appendNominated(names []string, name string, value []byte) []string {
+	if name != "Connection" {
 		return names
 	}
 	for token := range bytes.SplitSeq(value, []byte(",")) {
@@ -215,14 +215,22 @@ func isFraming(name string) bool {
 		strings.EqualFold(name, "Transfer-Encoding")
 }
 
-// isHopByHop knows names as fasthttp normalises them.
-func isHopByHop(key []byte) bool {
-	switch string(key) {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-		"Te", "Upgrade", "Expect", "Http2-Settings":
-		return true
+func isHopByHop(key []byte) bool { return hopByHop(key) != "" }
+
+// hopByHop returns the name of what is meant for one hop only, "" for all else. It
+// knows names as fasthttp normalises them.
+func hopByHop(key []byte) string {
+	for _, name := range hopByHopNames {
+		if string(key) == name {
+			return name
+		}
 	}
-	return false
+	return ""
+}
+
+var hopByHopNames = []string{ //nolint:gochecknoglobals // a constant table
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Upgrade", "Expect", "Http2-Settings",
 }
 
 // isForwarding knows the names by which proxies tell whom they speak for.
@@ -323,8 +331,8 @@ func cleanResponse(r *fasthttp.Response) {
 	var stack [16]string
 	names := stack[:0]
 	for key, value := range h.All() {
-		if isHopByHop(key) {
-			names = appendNominated(append(names, string(key)), key, value)
+		if name := hopByHop(key); name != "" {
+			names = appendNominated(append(names, name), name, value)
 		}
 	}
 	for _, name := range names {
