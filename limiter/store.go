@@ -25,8 +25,11 @@ type store struct {
 	metrics *metrics
 }
 
-// place is where a bucket of an ask is kept, or was a moment ago.
-type place struct{ shard, slot int }
+// place is where a bucket of an ask is kept, as long as the shard's version is this.
+type place struct {
+	shard, slot int
+	version     uint64
+}
 
 type shard struct {
 	mu    sync.Mutex
@@ -34,6 +37,8 @@ type shard struct {
 	index map[string]int
 	slots []slot
 	hand  int
+	// version changes, from 1, when a bucket may have moved or gone.
+	version uint64
 	_     [64]byte // keeps the next shard's lock off this cache line
 }
 
@@ -51,7 +56,7 @@ type slot struct {
 func newStore(maxKeys int, m *metrics) *store {
 	s := &store{seed: maphash.MakeSeed(), metrics: m, drawn: drawn{wake: make(chan struct{}, 1)}}
 	for i := range s.shards {
-		s.shards[i].index = make(map[string]int)
+		s.shards[i].index, s.shards[i].version = make(map[string]int), 1
 		s.shards[i].limit = max(maxKeys/shardCount, 1)
 	}
 	return s
@@ -61,7 +66,7 @@ func newStore(maxKeys int, m *metrics) *store {
 func (s *store) acquire(a *ask) (mask uint64) {
 	for i := range a.items {
 		n := int(maphash.Bytes(s.seed, a.key(i)) % shardCount)
-		a.items[i].place = place{shard: n, slot: -1}
+		a.items[i].place = place{shard: n} // of no version: not found yet
 		mask |= 1 << n
 	}
 	for rest := mask; rest != 0; rest &= rest - 1 {
@@ -81,7 +86,11 @@ func (s *store) release(mask uint64) {
 func (s *store) slot(a *ask, i int, now int64) *slot {
 	it := &a.items[i]
 	sh := &s.shards[it.place.shard]
-	it.place.slot = sh.findLocked(a.key(i), it.place.slot, now)
+	if it.place.version == sh.version {
+		return &sh.slots[it.place.slot]
+	}
+	it.place.slot = sh.findLocked(a.key(i), now)
+	it.place.version = sh.version
 	c := &sh.slots[it.place.slot]
 	c.rule, c.used = it.rule, true
 	return c
@@ -104,15 +113,13 @@ func (s *store) retain(ids map[string]bool) {
 	}
 }
 
-// findLocked returns where the key is kept, hint if it still is there.
-func (s *shard) findLocked(key []byte, hint int, now int64) int {
-	if hint >= 0 && hint < len(s.slots) && s.slots[hint].key == string(key) {
-		return hint
-	}
+// findLocked returns where the key is kept, which is made if there is no such place.
+func (s *shard) findLocked(key []byte, now int64) int {
 	if n, ok := s.index[string(key)]; ok {
 		return n
 	}
 	n := s.freeLocked(now)
+	s.version++
 	s.slots[n] = slot{key: string(key)}
 	s.index[s.slots[n].key] = n
 	return n
@@ -147,6 +154,7 @@ func (s *shard) retain(ids map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := s.slots[:0]
+	s.version++
 	clear(s.index)
 	for _, c := range s.slots {
 		if ids[c.rule.limit.ID] {

@@ -36,7 +36,7 @@ func TestStoreKeepsWhatIsUsed(t *testing.T) {
 	var sh shard
 	sh.limit, sh.index = 8, map[string]int{}
 	put := func(key string, tat int64) {
-		c := &sh.slots[sh.findLocked([]byte(key), -1, 0)]
+		c := &sh.slots[sh.findLocked([]byte(key), 0)]
 		c.used = true
 		c.share.tat = max(c.share.tat, tat)
 	}
