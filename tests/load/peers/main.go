@@ -90,7 +90,7 @@ func report(table results, o options) error {
 			return err
 		}
 	}
-	if missed := table.missed(); len(missed) > 0 {
+	if _, missed := table.judged(); len(missed) > 0 {
 		return fmt.Errorf("missed: %s", strings.Join(missed, "; "))
 	}
 	return nil

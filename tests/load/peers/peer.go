@@ -21,9 +21,11 @@ type peer struct {
 }
 
 const (
-	nameNginx = "nginx, bare proxy_pass"
-	nameFull  = "gateway, everything on"
-	nameOther = "the other gateway, everything on"
+	nameNginx   = "nginx, bare proxy_pass"
+	nameFull    = "gateway, everything on"
+	nameOther   = "the other gateway, everything on"
+	nameNaive   = "naive gateway, three limits in turn"
+	nameLimited = "traefik, one limit in Redis"
 )
 
 func peers(against string) []*peer {
@@ -33,8 +35,10 @@ func peers(against string) []*peer {
 		{name: "fasthttp, bare proxy loop", args: loop},
 		{name: "gateway, bare", args: gateway(bareConfig, "")},
 		full(),
+		{name: nameNaive, args: naive, token: true},
 		{name: "caddy, bare", binary: "caddy", args: caddy},
-		{name: "traefik, bare", binary: "traefik", args: traefik},
+		{name: "traefik, bare", binary: "traefik", args: traefik(false)},
+		{name: nameLimited, binary: "traefik", args: traefik(true)},
 	}
 	if against != "" {
 		all = append(all, &peer{name: nameOther, args: gateway(otherConfig, against), token: true})
@@ -73,14 +77,26 @@ func caddy(_ context.Context, s *set, addr string) ([]string, error) {
 	return []string{"caddy", "run", "--adapter", "caddyfile", "--config", path}, err
 }
 
-func traefik(_ context.Context, s *set, addr string) ([]string, error) {
-	path, err := s.Write("traefik.yaml", `
+// traefik's route has a limit, or nothing.
+func traefik(limited bool) func(context.Context, *set, string) ([]string, error) {
+	return func(_ context.Context, s *set, addr string) ([]string, error) {
+		name, text := "traefik-bare.yaml", `
 http:
   routers: {all: {rule: "PathPrefix(`+"`/`"+`)", service: up}}
   services: {up: {loadBalancer: {servers: [{url: "http://`+s.Upstream+`"}]}}}
-`)
-	return []string{"traefik", "--entrypoints.web.address=" + addr, "--providers.file.filename=" + path, "--log.level=ERROR"}, err
+`
+		if limited {
+			name = "traefik-limited.yaml"
+			text = strings.Replace(text, "service: up}", "service: up, middlewares: [limit]}", 1) +
+				`  middlewares: {limit: {rateLimit: {average: 100000, burst: 100000, redis: {endpoints: ["` + s.Redis + `"]}}}}` + "\n"
+		}
+		path, err := s.Write(name, text)
+		return []string{"traefik", "--entrypoints.web.address=" + addr, "--providers.file.filename=" + path, "--log.level=ERROR"}, err
+	}
 }
+
+// secret signs the load's token.
+const secret = "a-secret-for-this-benchmark-alone-32b"
 
 func bareConfig(s *set, host, port string) string {
 	return fmt.Sprintf(`
@@ -99,7 +115,7 @@ admin: {port: %s}
 redis: {addrs: [%q]}
 otel: {endpoint: "127.0.0.1:1", sample_ratio: 0.01}
 cors: {allow_origins: ["https://app.example"]}
-jwt: {secret: "a-secret-for-this-benchmark-alone-32b"}
+jwt: {secret: "`+secret+`"}
 global_rate_limit: {rps: 100000, burst: 100000}
 routes:
   - path: "/api/*"
@@ -114,6 +130,12 @@ routes:
 func loop(ctx context.Context, s *set, addr string) ([]string, error) {
 	binary, err := s.Build(ctx, "./tests/load/peers/loop")
 	return []string{binary, addr, s.Upstream}, err
+}
+
+// naive is what the same libraries do when nothing is remembered or batched.
+func naive(ctx context.Context, s *set, addr string) ([]string, error) {
+	binary, err := s.Build(ctx, "./tests/load/peers/naive")
+	return []string{binary, addr, s.Upstream, s.Redis, secret}, err
 }
 
 // otherConfig is fullConfig beside a gateway that has the admin port.

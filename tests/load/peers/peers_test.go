@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/go-api-gateway-pro/gateway/tests/load/stage"
 )
 
@@ -12,16 +14,25 @@ func TestResults(t *testing.T) {
 	var r results
 	for _, cpu := range []float64{30, 40, 20} {
 		r.add(nameNginx, stage.Measurement{CPU: cpu})
-		r.add(nameFull, stage.Measurement{CPU: 2 * cpu})
+		r.add(nameNaive, stage.Measurement{CPU: 6 * cpu})
+		r.add(nameLimited, stage.Measurement{CPU: 8 * cpu})
+		r.add(nameFull, stage.Measurement{CPU: 2.25 * cpu})
 	}
-	if got := r.ratio(nameFull); got != (stage.Spread{Median: 2, Low: 2, High: 2}) {
-		t.Errorf("ratio %v, want 2 in every round", got)
+	if got := r.ratio(nameFull, nameNginx); got != (stage.Spread{Median: 2.25, Low: 2.25, High: 2.25}) {
+		t.Errorf("ratio %v, want 2.25 in every round", got)
 	}
-	if got := r.missed(); len(got) != 1 || !strings.Contains(got[0], "2.00") {
-		t.Errorf("missed %q", got)
+	lines, missed := r.judged()
+	want := []string{"2.25 (2.25–2.25) × " + nameNginx + ": aim 1.50 missed, at most 2.00 missed"}
+	if diff := cmp.Diff(want, missed); diff != "" {
+		t.Errorf("missed (-want +got):\n%s", diff)
+	}
+	want = append(want, "0.38 (0.38–0.38) × "+nameNaive+": aim 0.25 missed, at most 0.40 held",
+		"0.28 (0.28–0.28) × "+nameLimited+": aim 0.40 held, at most 0.50 held")
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("judged (-want +got):\n%s", diff)
 	}
 	r.absent = []string{"traefik, bare"}
-	if got := r.String(time.Time{}); !strings.Contains(got, "| traefik, bare: not installed here") || !strings.Contains(got, "60.0 (40.0–80.0)") {
+	if got := r.String(time.Time{}); !strings.Contains(got, "| traefik, bare: not installed here") || !strings.Contains(got, "67.5 (45.0–90.0)") {
 		t.Errorf("table:\n%s", got)
 	}
 }

@@ -15,18 +15,25 @@ const tick = 10 * time.Millisecond
 
 // CPUTime returns a process' own, user and system, in steps of 10 ms.
 func CPUTime(pid int) (time.Duration, error) {
+	user, system, err := CPUTimes(pid)
+	return user + system, err
+}
+
+// CPUTimes returns what CPUTime adds up: the process' own part, and what the kernel
+// did for it.
+func CPUTimes(pid int) (user, system time.Duration, err error) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("cannot read %q", text)
+		return 0, 0, fmt.Errorf("cannot read %q", text)
 	}
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
+	own, err1 := strconv.Atoi(fields[11])
+	kernel, err2 := strconv.Atoi(fields[12])
+	return time.Duration(own) * tick, time.Duration(kernel) * tick, errors.Join(err1, err2)
 }
 
 // CoreTime returns how long the processes of all kinds have used a core, and other

@@ -15,13 +15,14 @@ type Measurement struct {
 	PerSecond float64
 	P50, P99  time.Duration
 	CPU       float64 // µs per request, user and system, of the process alone
+	Kernel    float64 // µs of it, system
 	RSS       float64 // MiB, at the end
 }
 
 // Wrk loads what listens with wrk, as its arguments say, and counts what that cost
 // the process.
 func Wrk(ctx context.Context, pid int, args ...string) (Measurement, error) {
-	before, err := CPUTime(pid)
+	user, system, err := CPUTimes(pid)
 	if err != nil {
 		return Measurement{}, err
 	}
@@ -29,7 +30,7 @@ func Wrk(ctx context.Context, pid int, args ...string) (Measurement, error) {
 	if err != nil {
 		return Measurement{}, fmt.Errorf("cannot run wrk: %w", err)
 	}
-	after, err := CPUTime(pid)
+	userAfter, systemAfter, err := CPUTimes(pid)
 	if err != nil {
 		return Measurement{}, err
 	}
@@ -37,7 +38,8 @@ func Wrk(ctx context.Context, pid int, args ...string) (Measurement, error) {
 	if err != nil {
 		return Measurement{}, err
 	}
-	m.CPU = float64((after - before).Microseconds()) / requests
+	m.Kernel = float64((systemAfter - system).Microseconds()) / requests
+	m.CPU = m.Kernel + float64((userAfter-user).Microseconds())/requests
 	m.RSS, err = ResidentMiB(pid)
 	return m, err
 }
