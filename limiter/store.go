@@ -39,7 +39,7 @@ type shard struct {
 	hand  int
 	// version changes, from 1, when a bucket may have moved or gone.
 	version uint64
-	_     [64]byte // keeps the next shard's lock off this cache line
+	_       [64]byte // keeps the next shard's lock off this cache line
 }
 
 // slot is one bucket.
