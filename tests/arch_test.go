@@ -87,20 +87,22 @@ func TestImportStar(t *testing.T) {
 
 // Each heavy library has one owner, so that its traps are met in one place. The
 // accuracy harness is its own client, upstream and rival of the gateway, and shares
-// no code with it; the floor is what a library alone costs.
+// no code with it; the floor is what a library alone costs, and the naive gateway what
+// all of them do without ours.
 func TestOneOwnerPerLibrary(t *testing.T) {
 	const (
 		judge   = module + "/tests/cluster/accuracy"
 		harness = module + "/tests/harness" // it asks the redis-server it runs
 		floor   = module + "/tests/load/peers/loop"
+		naive   = module + "/tests/load/peers/naive"
 	)
 	owners := map[string][]string{
-		"github.com/gofiber/fiber":                                {"node"},
-		"github.com/valyala/fasthttp":                             {"proxy", "node", judge, floor},
+		"github.com/gofiber/fiber":                                {"node", naive},
+		"github.com/valyala/fasthttp":                             {"proxy", "node", judge, floor, naive},
 		"github.com/hashicorp/memberlist":                         {"cluster"},
-		"github.com/redis/go-redis":                               {"limiter", judge, harness},
-		"github.com/go-redis/redis_rate":                          {"limiter", judge},
-		"github.com/golang-jwt/jwt":                               {"auth"},
+		"github.com/redis/go-redis":                               {"limiter", judge, harness, naive},
+		"github.com/go-redis/redis_rate":                          {"limiter", judge, naive},
+		"github.com/golang-jwt/jwt":                               {"auth", naive},
 		"github.com/MicahParks/jwkset":                            {"auth"},
 		"go.opentelemetry.io/otel/trace":                          {"telemetry", "proxy"},
 		"go.opentelemetry.io":                                     {"telemetry", "proxy"},
