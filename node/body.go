@@ -57,7 +57,7 @@ func (x *exchange) takeBody(ctx *fasthttp.RequestCtx, n *Node) error {
 	}
 	u := &x.upload
 	*u = upload{
-		x: &x.out, from: r.BodyStream(), conn: clientOf(ctx.Conn()), size: size, limit: int64(x.route.bodyLimit),
+		x: &x.out, from: r.BodyStream(), conn: x.conn, size: size, limit: int64(x.route.bodyLimit),
 		pause: n.readTimeout, start: time.Now(), head: u.head[:0],
 	}
 	if x.route.stream {

@@ -34,7 +34,7 @@ func (n *Node) answerUnchunked(ctx *fasthttp.RequestCtx, x *exchange) {
 // takeOver has use do the rest on the client's connection, or giveUp if it never
 // gets so far.
 func (n *Node) takeOver(ctx *fasthttp.RequestCtx, x *exchange, giveUp func(), use func(client net.Conn)) {
-	conn := clientOf(ctx.Conn())
+	conn := x.conn // x may be over when it is hijacked
 	conn.unlessTaken(func() {
 		giveUp()
 		n.conclude(x)
