@@ -130,10 +130,12 @@ type traffic struct {
 	took []time.Duration
 }
 
+// callers is how many checks a load has under way at each node.
+const callers = 4
+
 // load runs checks on every node until it is stopped, some at once, with a pause
 // after each.
 func load(t *testing.T, pause time.Duration, nodes []*node, b ...limiter.Bucket) *traffic {
-	const callers = 4
 	got, end := &traffic{}, make(chan struct{})
 	var all sync.WaitGroup
 	for _, n := range nodes {
