@@ -265,10 +265,10 @@ func (u *Upstream) isAlias(key []byte, x *Exchange) bool {
 	}
 	name := dashed(string(key))
 	switch name {
-	case "x-real-ip", "forwarded", "x-request-id", "host", "content-length", "transfer-encoding", "authorization", "connection":
+	case "x-real-ip", "x-request-id", "content-length", "transfer-encoding":
 		return true
 	}
-	if strings.HasPrefix(name, "x-forwarded-") || u.headers.governs(name) {
+	if strings.HasPrefix(name, "x-forwarded-") || containsFold(hopByHopNames, name) || u.headers.governs(name) {
 		return true
 	}
 	for _, id := range x.Headers {

@@ -53,6 +53,8 @@ func TestRequestHopByHop(t *testing.T) {
 	f("TE", "TE: gzip, trailers")
 	f("Upgrade", "Upgrade: h2c")
 	f("HTTP2-Settings", "HTTP2-Settings: x")
+	f("Proxy_Authorization", "Proxy_Authorization: Basic eA==")
+	f("Keep_Alive", "keep_alive: timeout=5")
 	f("Expect", "Expect: 100-continue")
 	f("X-Hop", "Connection: X-Real-IP,, X-Hop ,", "X-Hop: 1")
 }
