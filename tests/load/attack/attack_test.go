@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 // fake answers as a gateway would that misbehaves so.
@@ -17,33 +20,18 @@ type fake struct {
 	failEvery int
 	status    int
 	delay     time.Duration
-	limit     float64 // times what is due; 0: no limit
-	silent    bool    // refusals do not say when to come back
 
-	mu       sync.Mutex
-	requests int
-	admitted float64
+	requests atomic.Int64
 }
 
-// ServeHTTP counts time in requests: at three times the rate every third brings a
-// token, on a slow machine too.
 func (f *fake) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	time.Sleep(f.delay)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.requests++
-	switch {
-	case f.failEvery > 0 && f.requests%f.failEvery == 0:
-		w.WriteHeader(http.StatusServiceUnavailable)
-	case f.limit > 0 && f.admitted+1 > f.limit*(testLimit.Burst+float64(f.requests)/3):
-		if !f.silent {
-			w.Header().Set("Retry-After", "1")
-		}
-		w.WriteHeader(http.StatusTooManyRequests)
-	default:
-		f.admitted++
-		w.WriteHeader(max(f.status, http.StatusOK))
+	status := max(f.status, http.StatusOK)
+	if f.failEvery > 0 && f.requests.Add(1)%int64(f.failEvery) == 0 {
+		status = http.StatusServiceUnavailable
 	}
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(status)
 }
 
 var testLimit = Limit{RPS: 200, Burst: 100}
@@ -79,26 +67,62 @@ func missed(all []Verdict) (what []string) {
 // Each threshold is met by a gateway that behaves and missed by one that does not.
 func TestThresholds(t *testing.T) {
 	steady := Thresholds{Errors: 0.01, P99MS: 60_000}
-	flood := Thresholds{Errors: 0.01, Admitted: &Admitted{Least: 0.9, Most: 1.1}}
-	f := func(name string, gateway *fake, share float64, l Thresholds, want ...string) {
+	f := func(name string, gateway *fake, l Thresholds, want ...string) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, verdicts := play(t, gateway, Target{Share: share}, l)
+			_, verdicts := play(t, gateway, Target{Share: 0.7}, l)
 			if got := missed(verdicts); !slices.Equal(got, want) {
 				t.Errorf("missed %q, want %q: %+v", got, want, verdicts)
 			}
 		})
 	}
-	f("all is well", &fake{}, 0.7, steady)
-	f("2 % of errors", &fake{failEvery: 50}, 0.7, steady, "errors, 429 is one")
-	f("a redirect", &fake{status: http.StatusFound}, 0.7, steady, "errors, 429 is one")
-	f("refused", &fake{limit: 0.1}, 0.7, steady, "errors, 429 is one")
-	f("slow", &fake{delay: 30 * time.Millisecond}, 0.7, Thresholds{P99MS: 10}, "p99")
-	f("the limit is the limit", &fake{limit: 1}, 3, flood)
-	f("nothing limits", &fake{}, 3, flood, "admitted of what is due")
-	f("each of three limits alone", &fake{limit: 3}, 3, flood, "admitted of what is due")
-	f("too little passes", &fake{limit: 0.5}, 3, flood, "admitted of what is due")
-	f("a refusal says no time", &fake{limit: 1, silent: true}, 3, flood, "errors, 429 is none")
+	f("all is well", &fake{}, steady)
+	f("2 % of errors", &fake{failEvery: 50}, steady, "errors, 429 is one")
+	f("a redirect", &fake{status: http.StatusFound}, steady, "errors, 429 is one")
+	f("refused", &fake{status: http.StatusTooManyRequests}, steady, "errors, 429 is one")
+	f("slow", &fake{delay: 30 * time.Millisecond}, Thresholds{P99MS: 10}, "p99")
+}
+
+// Under a flood it is judged how much was admitted.
+func TestAdmittedOfWhatIsDue(t *testing.T) {
+	a := &Attack{
+		File:     &File{Limits: map[string]Limit{"all": testLimit}},
+		Scenario: Scenario{Thresholds: Thresholds{Errors: 0.01, Admitted: &Admitted{Least: 0.9, Most: 1.1}}},
+	}
+	f := func(times float64, retryAfter string, want ...string) {
+		t.Helper()
+		if verdicts := a.Judge([]Tally{flooded(times, retryAfter)}); !slices.Equal(missed(verdicts), want) {
+			t.Errorf("%v times what is due, Retry-After %q: want %q missed, got %+v", times, retryAfter, want, verdicts)
+		}
+	}
+	const admitted, errors = "admitted of what is due", "errors, 429 is none"
+	f(1, "1")
+	f(1, "", errors)
+	f(1, "soon", errors)
+	f(0.5, "1", admitted)
+	f(0.88, "1", admitted)
+	f(0.92, "1")
+	f(1.08, "1")
+	f(1.12, "1", admitted)
+	f(3, "1", admitted) // each of three nodes alone: all pass
+}
+
+// flooded is what comes of a second at three times the limit where so many times what
+// is due are admitted.
+func flooded(times float64, retryAfter string) Tally {
+	const requests = 600
+	tally, admitted := Tally{Target: Target{Limit: "all"}}, 0.0
+	for i := range requests {
+		at := time.Duration(i) * time.Second / requests
+		r := &vegeta.Result{Code: http.StatusTooManyRequests, Timestamp: time.Unix(0, 0).Add(at), Latency: time.Millisecond}
+		r.Headers = http.Header{refusedSay: {retryAfter}}
+		if admitted+1 <= times*(testLimit.Burst+testLimit.RPS*at.Seconds()) {
+			r.Code = http.StatusOK
+			admitted++
+		}
+		tally.add(r)
+	}
+	return tally
 }
 
 // A load that did not leave proves nothing.
