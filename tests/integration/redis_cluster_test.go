@@ -320,8 +320,7 @@ func clusterMasterDies(t *testing.T, s *sharded) {
 		}
 		return t.Failed() || s.role(masters) == "master"
 	})
-	// The node may be in one of its longest pauses, and ask once too early after it.
-	harness.Eventually(t, 20*time.Second, "decisions by Redis on the new master", func() bool {
+	harness.Eventually(t, 10*time.Second, "decisions by Redis on the new master", func() bool {
 		return n.Check(t.Context(), b).Source == limiter.SourceRedis
 	})
 	got.stop()
